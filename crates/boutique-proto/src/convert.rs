@@ -1,0 +1,75 @@
+//! Crossings between the wire's messages and the domain's types, and what makes a card safe to
+//! carry: it prints masked, and its memory is wiped when it is dropped.
+
+use std::fmt;
+
+use boutique_money::{Money, MoneyError};
+use zeroize::Zeroize as _;
+
+use crate::CreditCardInfo;
+
+impl TryFrom<&crate::Money> for Money {
+    type Error = MoneyError;
+
+    fn try_from(wire: &crate::Money) -> Result<Self, MoneyError> {
+        Self::try_new(&wire.currency_code, wire.units, wire.nanos)
+    }
+}
+
+impl From<Money> for crate::Money {
+    fn from(money: Money) -> Self {
+        Self {
+            currency_code: money.currency_code().to_string(),
+            units: money.units(),
+            nanos: money.nanos(),
+        }
+    }
+}
+
+/// Prints at most the last four digits, and those only of a number long enough to hide the rest.
+impl fmt::Debug for CreditCardInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits: Vec<char> =
+            self.credit_card_number.chars().filter(char::is_ascii_digit).collect();
+        let ending: String = match digits.len() {
+            12.. => digits[digits.len() - 4..].iter().collect(),
+            _ => String::new(),
+        };
+        write!(f, "****{ending}")
+    }
+}
+
+impl Drop for CreditCardInfo {
+    fn drop(&mut self) {
+        self.credit_card_number.zeroize();
+        self.credit_card_cvv.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ChargeRequest;
+
+    #[test]
+    fn a_card_prints_masked_wherever_it_stands() {
+        let mut card = CreditCardInfo::default();
+        card.credit_card_number = "4432-8015-6152-0454".to_owned();
+        card.credit_card_cvv = 672;
+        assert_eq!(format!("{card:?}"), "****0454");
+
+        let request = ChargeRequest { amount: None, credit_card: Some(card) };
+        assert_eq!(format!("{request:?}"), "ChargeRequest { amount: None, credit_card: Some(****0454) }");
+
+        let mut short = CreditCardInfo::default();
+        short.credit_card_number = "1234".to_owned();
+        assert_eq!(format!("{short:?}"), "****");
+    }
+
+    #[test]
+    fn money_crosses_the_wire_and_back() {
+        let wire = crate::Money { currency_code: "EUR".to_owned(), units: -1, nanos: -750_000_000 };
+        let money = Money::try_from(&wire).unwrap();
+        assert_eq!(crate::Money::from(money), wire);
+    }
+}

@@ -1,0 +1,16 @@
+//! The shop's wire: messages, clients and servers generated from `proto/`, and the crossings into
+//! domain types. Generated code lives here alone; nobody edits or commits it.
+
+mod convert;
+
+mod generated {
+    //! What the build script made of `proto/demo.proto`.
+    #![expect(missing_docs, clippy::allow_attributes, reason = "generated")]
+    tonic::include_proto!("hipstershop");
+}
+
+pub use generated::*;
+
+/// The compiled `proto/`, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
