@@ -59,7 +59,10 @@ mod tests {
         assert_eq!(format!("{card:?}"), "****0454");
 
         let request = ChargeRequest { amount: None, credit_card: Some(card) };
-        assert_eq!(format!("{request:?}"), "ChargeRequest { amount: None, credit_card: Some(****0454) }");
+        assert_eq!(
+            format!("{request:?}"),
+            "ChargeRequest { amount: None, credit_card: Some(****0454) }"
+        );
 
         let mut short = CreditCardInfo::default();
         short.credit_card_number = "1234".to_owned();

@@ -11,6 +11,11 @@ mod generated {
 
 pub use generated::*;
 
+/// gRPC's standard health protocol, generated from `proto/health.proto`.
+pub mod health {
+    #![expect(missing_docs, clippy::allow_attributes, reason = "generated")]
+    tonic::include_proto!("grpc.health.v1");
+}
+
 /// The compiled `proto/`, for gRPC reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,1 +1,22 @@
-//! wip
+//! What every service needs to run, once for all ten: settings ([`Env`]), a process around them
+//! ([`run`]), a server with health, reflection, traces, deadlines and panic isolation ([`spawn`]),
+//! typed callers ([`channel`]), and the way out ([`Running::stop`]).
+//!
+//! A service is a [`Service`] constant and a function that makes its [`App`] from an [`Env`];
+//! `main` hands both to [`run`].
+
+mod call;
+mod client;
+mod connection;
+mod env;
+mod health;
+mod process;
+mod server;
+mod telemetry;
+pub mod testing;
+
+pub use crate::call::{detach, trace_id, with_deadline};
+pub use crate::client::{Channel, channel};
+pub use crate::env::{Env, EnvError};
+pub use crate::process::{process, run};
+pub use crate::server::{App, Running, Service, inproc, spawn};

@@ -1,0 +1,187 @@
+//! Settings: one snapshot of names and values, taken once, handed to whoever needs it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::server::Served;
+
+/// A snapshot of settings under upstream's names. An empty value counts as absent.
+///
+/// It also knows the services of this process that are reached by `inproc:` addresses, and the
+/// runtimes that connections are spread over, because both are handed on with the settings.
+#[derive(Clone, Default)]
+pub struct Env {
+    settings: BTreeMap<String, String>,
+    pub(crate) inproc: BTreeMap<&'static str, Arc<Served>>,
+    pub(crate) workers: Vec<Handle>,
+}
+
+/// A setting that cannot be used: its name and what is allowed, never its value, which may be a
+/// secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {problem}")]
+pub struct EnvError {
+    name: String,
+    problem: String,
+}
+
+impl EnvError {
+    /// What is wrong with the setting `name`; the problem reads on after the name, as in
+    /// `PORT must be a number`.
+    pub fn new(name: &str, problem: impl fmt::Display) -> Self {
+        Self { name: name.to_owned(), problem: problem.to_string() }
+    }
+}
+
+impl Env {
+    /// The process's own environment.
+    pub fn from_process() -> Self {
+        let readable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self { settings: std::env::vars_os().filter_map(readable).collect(), ..Self::default() }
+    }
+
+    /// The value of a setting, if it has one.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The value of a setting the service cannot do without.
+    pub fn require(&self, name: &str) -> Result<&str, EnvError> {
+        self.get(name).ok_or_else(|| EnvError::new(name, "is not set"))
+    }
+
+    /// The value of a setting as a `T`; `allowed` completes "`name` must be …".
+    pub fn parse<T: FromStr>(&self, name: &str, allowed: &str) -> Result<Option<T>, EnvError> {
+        match self.get(name).map(str::trim).map(str::parse) {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(_)) => Err(EnvError::new(name, format_args!("must be {allowed}"))),
+        }
+    }
+
+    /// Whether a switch is on: `1` or `true` against `0` or `false`, off when absent.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, EnvError> {
+        match self.get(name).map(|value| value.trim().to_ascii_lowercase()).as_deref() {
+            None => Ok(None),
+            Some("1" | "true") => Ok(Some(true)),
+            Some("0" | "false") => Ok(Some(false)),
+            Some(_) => Err(EnvError::new(name, "must be 1 or true, 0 or false")),
+        }
+    }
+
+    /// A length of time in Go's notation, as upstream writes them: `5.5s`, `300ms`, `1h30m`.
+    pub fn duration(&self, name: &str) -> Result<Option<Duration>, EnvError> {
+        let parsed = self.get(name).map(|text| parse_duration(text.trim()));
+        match parsed {
+            None => Ok(None),
+            Some(Some(duration)) => Ok(Some(duration)),
+            Some(None) => Err(EnvError::new(name, "must be a duration such as 300ms, 5.5s or 48h")),
+        }
+    }
+
+    /// Stops the start if any of these settings of upstream's is there, because what it asks for
+    /// is not.
+    pub fn refuse(&self, names: &[&str], why: &str) -> Result<(), EnvError> {
+        match names.iter().find(|name| self.get(name).is_some()) {
+            Some(name) => Err(EnvError::new(name, why)),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets one value in this snapshot alone.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.settings.insert(name.to_owned(), value.into());
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Env {
+    fn from(settings: [(&str, &str); N]) -> Self {
+        let owned = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self { settings: owned.into(), ..Self::default() }
+    }
+}
+
+/// Names alone: values may be secrets.
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.settings.keys()).finish()
+    }
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (value, tail) = rest.split_at(number);
+        let unit = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit);
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        let seconds = value.parse::<f64>().ok()? * seconds;
+        total = total.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
+        rest = tail;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_in_go() {
+        for (text, millis) in [
+            ("0", Some(0)),
+            ("5.5s", Some(5_500)),
+            ("300ms", Some(300)),
+            ("1h30m", Some(5_400_000)),
+            ("48h", Some(172_800_000)),
+            ("1.5h0.5s", Some(5_400_500)),
+            ("5", None),
+            ("s", None),
+            ("-1s", None),
+            ("5 s", None),
+            ("1d", None),
+            ("1e999999h", None),
+            ("..s", None),
+        ] {
+            assert_eq!(parse_duration(text), millis.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_counts_as_absent() {
+        let env = Env::from([("PORT", ""), ("NAME", "x")]);
+        assert_eq!(env.get("PORT"), None);
+        assert_eq!(env.require("PORT").unwrap_err().to_string(), "PORT is not set");
+        assert_eq!(env.get("NAME"), Some("x"));
+    }
+
+    #[test]
+    fn an_error_names_the_setting_and_what_is_allowed_but_not_the_value() {
+        let env = Env::from([("PORT", "hunter2"), ("GRPC_REFLECTION", "hunter2")]);
+        let port = env.parse::<u16>("PORT", "a port, 0 to 65535").unwrap_err();
+        assert_eq!(port.to_string(), "PORT must be a port, 0 to 65535");
+        let flag = env.flag("GRPC_REFLECTION").unwrap_err();
+        assert_eq!(flag.to_string(), "GRPC_REFLECTION must be 1 or true, 0 or false");
+        assert!(!format!("{env:?}").contains("hunter2"));
+    }
+}
