@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{channel, set_worker};
 use crate::env::{Env, EnvError};
-use crate::server::{App, Running, Service, spawn};
+use crate::server::{App, Running, Service, port, spawn};
 use crate::telemetry;
 
 const HEALTH_ADDR: &str = "HEALTH_ADDR";
@@ -128,7 +128,7 @@ fn cores() -> usize {
 
 /// Asks the service of this name on this machine, at the port that `PORT` gives it.
 fn healthcheck(service: Service, mut env: Env) -> anyhow::Result<()> {
-    let port = env.parse("PORT", "a port, 0 to 65535")?.unwrap_or(service.port);
+    let port = port(service.port, &env)?;
     let ip = match env.parse("LISTEN_ADDR", "an IP address")? {
         Some(ip) if !IpAddr::is_unspecified(&ip) => ip,
         Some(_) | None => IpAddr::V4(Ipv4Addr::LOCALHOST),

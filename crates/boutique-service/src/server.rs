@@ -235,8 +235,18 @@ impl Drop for Running {
     }
 }
 
+/// The port a service listens on: `PORT`, or the name that upstream's cartservice has for it.
+pub(crate) fn port(default_port: u16, env: &Env) -> Result<u16, EnvError> {
+    for name in ["PORT", "ASPNETCORE_HTTP_PORTS"] {
+        if let Some(port) = env.parse(name, "a port, 0 to 65535")? {
+            return Ok(port);
+        }
+    }
+    Ok(default_port)
+}
+
 fn bind(default_port: u16, env: &Env) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let port = env.parse("PORT", "a port, 0 to 65535")?.unwrap_or(default_port);
+    let port = port(default_port, env)?;
     let listener = match env.parse::<IpAddr>("LISTEN_ADDR", "an IP address")? {
         Some(ip) => listen(SocketAddr::new(ip, port)),
         // Where a machine has no IPv6, its IPv4 alone will do.

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+//! Keeps carts.
+
+mod config;
+mod domain;
+mod grpc;
+mod store;
+
+use boutique_proto::cart_service_server::CartServiceServer;
+use boutique_service::{App, Env, Service};
+
+/// The workload's name, default port and address setting, as upstream has them.
+pub const SERVICE: Service =
+    Service { name: "cartservice", port: 7070, addr_key: "CART_SERVICE_ADDR" };
+
+/// Everything this service answers, ready to be served.
+pub async fn routes(env: &Env) -> anyhow::Result<App> {
+    let store = config::store(env)?;
+    Ok(App::grpc(CartServiceServer::new(grpc::Carts::new(store))))
+}

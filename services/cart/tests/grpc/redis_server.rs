@@ -1,0 +1,91 @@
+//! A real `redis-server` on a free port, for as long as a test holds it.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+pub(crate) struct RedisServer {
+    process: Child,
+    port: u16,
+    tls: Option<String>,
+}
+
+impl RedisServer {
+    pub(crate) fn start(options: &[&str]) -> anyhow::Result<Self> {
+        // Between two starts the port may be taken by another; then there is another.
+        let mut last = anyhow::anyhow!("never tried");
+        for _ in 0..5 {
+            match Self::start_on(free_port()?, options) {
+                Ok(started) => return Ok(started),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    pub(crate) fn start_on(port: u16, options: &[&str]) -> anyhow::Result<Self> {
+        Self::launch(port, None, &[&["--port", &port.to_string()], options].concat())
+    }
+
+    pub(crate) fn start_tls(cert: &str, key: &str) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let listen = port.to_string();
+        let files = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert];
+        let options = ["--port", "0", "--tls-port", &listen, "--tls-auth-clients", "no"];
+        Self::launch(port, Some(cert.to_owned()), &[&options[..], &files[..]].concat())
+    }
+
+    fn launch(port: u16, tls: Option<String>, options: &[&str]) -> anyhow::Result<Self> {
+        let process = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
+            .args(options)
+            .stdout(Stdio::null())
+            .spawn()
+            .context("cannot start redis-server; the README's test command installs it")?;
+        let mut server = Self { process, port, tls };
+        let began = Instant::now();
+        while server.command(&["PING"]).is_err() {
+            anyhow::ensure!(server.process.try_wait()?.is_none(), "redis-server did not stay");
+            anyhow::ensure!(began.elapsed() < Duration::from_secs(20), "redis-server is not ready");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(server)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What `redis-cli` prints.
+    pub(crate) fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut cli = Command::new("redis-cli");
+        cli.args(["-h", "localhost", "-p", &self.port.to_string()]);
+        if let Some(ca) = &self.tls {
+            cli.args(["--tls", "--cacert", ca]);
+        }
+        let output = cli.args(arguments).output()?;
+        anyhow::ensure!(output.status.success(), "redis-cli failed");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    pub(crate) fn connect(&self) -> anyhow::Result<redis::Connection> {
+        Ok(redis::Client::open(format!("redis://{}", self.address()))?.get_connection()?)
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -1,0 +1,32 @@
+//! The service's own settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use boutique_service::{Env, EnvError};
+
+pub(crate) struct Config {
+    /// Where the products are read from instead of the list compiled in.
+    pub(crate) file: Option<PathBuf>,
+    /// Slept at the start of every call, for those who want to see a slow catalogue.
+    pub(crate) extra_latency: Duration,
+}
+
+impl Config {
+    pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
+        env.refuse(
+            &[
+                "ALLOYDB_CLUSTER_NAME",
+                "ALLOYDB_INSTANCE_NAME",
+                "ALLOYDB_DATABASE_NAME",
+                "ALLOYDB_TABLE_NAME",
+                "ALLOYDB_SECRET_NAME",
+            ],
+            "must not be set: this catalogue is read from a file (CATALOG_FILE), not from AlloyDB",
+        )?;
+        Ok(Self {
+            file: env.get("CATALOG_FILE").map(PathBuf::from),
+            extra_latency: env.duration("EXTRA_LATENCY")?.unwrap_or_default(),
+        })
+    }
+}

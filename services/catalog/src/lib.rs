@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+//! Lists, finds and searches products.
+
+mod config;
+mod domain;
+mod grpc;
+mod store;
+
+use std::sync::Arc;
+
+use boutique_proto::product_catalog_service_server::ProductCatalogServiceServer;
+use boutique_service::{App, Env, Service};
+
+/// The workload's name, default port and address setting, as upstream has them.
+pub const SERVICE: Service =
+    Service { name: "productcatalogservice", port: 3550, addr_key: "PRODUCT_CATALOG_SERVICE_ADDR" };
+
+/// Everything this service answers, ready to be served.
+pub async fn routes(env: &Env) -> anyhow::Result<App> {
+    let config = config::Config::from_env(env)?;
+    let store = Arc::new(store::Store::open(config.file)?);
+    store::obey_signals(store.clone())?;
+    let catalog = grpc::ProductCatalog::new(store, config.extra_latency);
+    Ok(App::grpc(ProductCatalogServiceServer::new(catalog)))
+}

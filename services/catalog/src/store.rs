@@ -1,0 +1,169 @@
+//! Where the catalogue comes from: the list compiled in, or a file that can be read again while
+//! the service runs. A file that went bad changes nothing.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Context as _;
+use boutique_money::Money;
+use boutique_service::EnvError;
+use prost::Message as _;
+use serde::Deserialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::domain::{Catalogue, Product};
+use crate::grpc;
+
+const PRODUCTS: &str = include_str!("../data/products.json");
+/// More JSON than any catalogue has that fits a message.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// What every gRPC client accepts by default; a longer list would reach nobody.
+const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// The catalogue as it stands, and the switch that reads it anew on every call.
+pub(crate) struct Store {
+    file: Option<PathBuf>,
+    current: RwLock<Arc<Catalogue>>,
+    reloading: AtomicBool,
+}
+
+impl Store {
+    /// Reads the file, or the list compiled in; a list that cannot be sold from is an error.
+    pub(crate) fn open(file: Option<PathBuf>) -> Result<Self, EnvError> {
+        let catalogue = match &file {
+            None => parse(PRODUCTS),
+            Some(path) => read(path),
+        };
+        let catalogue = catalogue.map_err(|problem| {
+            EnvError::new("CATALOG_FILE", format_args!("must name a list of products: {problem:#}"))
+        })?;
+        let current = RwLock::new(Arc::new(catalogue));
+        Ok(Self { file, current, reloading: AtomicBool::new(false) })
+    }
+
+    /// The catalogue, read anew while the switch is on.
+    pub(crate) async fn catalogue(self: &Arc<Self>) -> Arc<Catalogue> {
+        if self.reloading.load(Ordering::Relaxed) {
+            let store = self.clone();
+            // Reading blocks, and a large list takes its time.
+            let _ = tokio::task::spawn_blocking(move || store.reload()).await;
+        }
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn reload(&self) {
+        let Some(path) = &self.file else { return };
+        match read(path) {
+            Ok(catalogue) => {
+                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                *current = Arc::new(catalogue);
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "kept the catalogue that was there");
+            }
+        }
+    }
+}
+
+/// Turns reading on every call on with SIGUSR1 and off with SIGUSR2, for as long as the process
+/// lives.
+pub(crate) fn obey_signals(store: Arc<Store>) -> anyhow::Result<()> {
+    let mut on = signal(SignalKind::user_defined1()).context("cannot listen for SIGUSR1")?;
+    let mut off = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
+    tokio::spawn(async move {
+        loop {
+            let reloading = tokio::select! {
+                _ = on.recv() => true,
+                _ = off.recv() => false,
+            };
+            store.reloading.store(reloading, Ordering::Relaxed);
+            let state = if reloading { "on" } else { "off" };
+            tracing::info!("turned reading the catalogue on every call {state}");
+        }
+    });
+    Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<Catalogue> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).context("cannot open the file")?;
+    file.take(MAX_FILE + 1).read_to_string(&mut text).context("cannot read the file")?;
+    anyhow::ensure!(text.len() as u64 <= MAX_FILE, "the file is larger than {MAX_FILE} bytes");
+    parse(&text)
+}
+
+fn parse(text: &str) -> anyhow::Result<Catalogue> {
+    let list: List = serde_json::from_str(text)?;
+    let products = list.products.into_iter().map(Product::try_from);
+    let catalogue = Catalogue::try_new(products.collect::<Result<_, _>>()?)?;
+    let size = grpc::list(&catalogue).encoded_len();
+    anyhow::ensure!(size <= MAX_MESSAGE, "the list takes {size} bytes, more than a message may");
+    Ok(catalogue)
+}
+
+/// Upstream's file format: the JSON form of `ListProductsResponse`.
+#[derive(Deserialize)]
+struct List {
+    products: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    picture: String,
+    #[serde(alias = "price_usd")]
+    price_usd: Price,
+    #[serde(default)]
+    categories: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Price {
+    #[serde(alias = "currency_code")]
+    currency_code: String,
+    #[serde(default)]
+    units: Units,
+    #[serde(default)]
+    nanos: i32,
+}
+
+/// protobuf's JSON writes 64-bit integers as strings, people as numbers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Units {
+    Number(i64),
+    Text(String),
+}
+
+impl Default for Units {
+    fn default() -> Self {
+        Self::Number(0)
+    }
+}
+
+impl TryFrom<Row> for Product {
+    type Error = anyhow::Error;
+
+    fn try_from(row: Row) -> anyhow::Result<Self> {
+        let price = || {
+            let units = match row.price_usd.units {
+                Units::Number(units) => units,
+                Units::Text(units) => units.parse().context("units are not a number")?,
+            };
+            anyhow::Ok(Money::try_new(&row.price_usd.currency_code, units, row.price_usd.nanos)?)
+        };
+        let price = price().with_context(|| format!("the price of {:?}", row.id))?;
+        let Row { id, name, description, picture, price_usd: _, categories } = row;
+        Ok(Self { id, name, description, picture, price, categories })
+    }
+}

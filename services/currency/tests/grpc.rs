@@ -1,0 +1,216 @@
+//! currencyservice over its own wire, against upstream's golden values.
+
+use boutique_proto::currency_service_client::CurrencyServiceClient;
+use boutique_proto::{CurrencyConversionRequest, Empty, Money};
+use boutique_service::testing::{loopback, serve};
+use boutique_service::{Channel, Env, Running};
+use currencyservice::{SERVICE, routes};
+use tonic::{Code, Status};
+
+type Currency = CurrencyServiceClient<Channel>;
+
+async fn currency() -> anyhow::Result<(Currency, Option<Running>)> {
+    let (channel, running) = loopback(SERVICE, &Env::default(), routes).await?;
+    Ok((CurrencyServiceClient::new(channel), running))
+}
+
+async fn convert(
+    currency: &mut Currency,
+    from: (&str, i64, i32),
+    to: &str,
+) -> Result<i128, Status> {
+    let (code, units, nanos) = from;
+    let from = Some(Money { currency_code: code.to_owned(), units, nanos });
+    let request = CurrencyConversionRequest { from, to_code: to.to_owned() };
+    let money = currency.convert(request).await?.into_inner();
+    assert_eq!(money.currency_code, to);
+    Ok(i128::from(money.units) * 1_000_000_000 + i128::from(money.nanos))
+}
+
+/// "17.682441398" in nanos.
+fn nanos(decimal: &str) -> i128 {
+    decimal.replace('.', "").parse().unwrap()
+}
+
+/// Upstream's own answers for its prices: item, then EUR USD JPY GBP TRY CAD.
+const STOCK: &str = "
+    19.99 17.682441398 19.990000000 2235.060592707 15.201594869 108.299648830 26.749997346
+    18.99 16.797877046 18.990000000 2123.251658614 14.441134896 102.881957543 25.411828395
+    109.99 97.293233083 109.990000000 12297.864661691 83.642992481 595.891864663 147.185203007
+    89.99 79.601946042 89.990000000 10061.685979708 68.433793012 487.538038923 120.421823972
+    24.99 22.105263158 24.990000000 2794.105263171 19.003894736 135.388105263 33.440842105
+    18.49 16.355594870 18.490000000 2067.347191568 14.060904909 100.173111900 24.742743919
+    5.49 4.856258293 5.490000000 613.831048235 4.174925254 29.743125167 7.346547545
+    8.99 7.952233525 8.990000000 1005.162317560 6.836535161 48.705044670 12.030138876";
+
+/// Upstream's own answers for 100 US dollars, in the table's order, and our tolerance in nanos:
+/// half a rate, because upstream rounds the euro in between, and two for its doubles.
+const HUNDRED: [(&str, &str, i128); 33] = [
+    ("EUR", "88.456435206", 3),
+    ("USD", "100.000000000", 0),
+    ("JPY", "11180.893410038", 66),
+    ("BGN", "173.003095975", 3),
+    ("CZK", "2263.777089791", 15),
+    ("DKK", "659.964617428", 6),
+    ("GBP", "76.045997346", 3),
+    ("HUF", "27908.889871845", 160),
+    ("PLN", "380.327288811", 5),
+    ("RON", "419.840778418", 5),
+    ("SEK", "932.109685983", 8),
+    ("CHF", "100.486510394", 3),
+    ("ISK", "12100.840336180", 71),
+    ("NOK", "867.226890759", 7),
+    ("HRK", "656.435205663", 6),
+    ("RUB", "6582.998673178", 40),
+    ("TRY", "541.769128706", 6),
+    ("AUD", "142.167182663", 3),
+    ("BRL", "377.549756746", 5),
+    ("CAD", "133.816895179", 3),
+    ("CNY", "671.003980542", 6),
+    ("HKD", "784.988942948", 7),
+    ("IDR", "1415249.889434876", 8002),
+    ("ILS", "361.565678904", 5),
+    ("INR", "7026.271561282", 42),
+    ("KRW", "112786.377709410", 640),
+    ("MXN", "1928.341441847", 13),
+    ("MYR", "409.455992925", 5),
+    ("NZD", "147.536488280", 3),
+    ("PHP", "5226.271561276", 32),
+    ("SGD", "135.771782397", 3),
+    ("THB", "3185.493144638", 21),
+    ("ZAR", "1420.459973468", 11),
+];
+
+#[tokio::test]
+async fn the_table_has_upstreams_codes_in_upstreams_order() -> anyhow::Result<()> {
+    let (mut currency, _running) = currency().await?;
+
+    let answer = currency.get_supported_currencies(Empty {}).await?.into_inner();
+
+    assert_eq!(answer.currency_codes, HUNDRED.map(|(code, ..)| code));
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_rate_is_upstreams() -> anyhow::Result<()> {
+    let (mut currency, _running) = currency().await?;
+
+    for (code, golden, tolerance) in HUNDRED {
+        let found = convert(&mut currency, ("USD", 100, 0), code).await?;
+        assert!((found - nanos(golden)).abs() <= tolerance, "{code}: {found} for {golden}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_stock_price_is_upstreams_to_the_cent() -> anyhow::Result<()> {
+    let (mut currency, _running) = currency().await?;
+
+    for row in STOCK.lines().filter(|line| !line.is_empty()) {
+        let mut cells = row.split_whitespace();
+        let price: Vec<&str> = cells.next().unwrap().split('.').collect();
+        let (units, cents): (i64, i32) = (price[0].parse()?, price[1].parse()?);
+        for (code, golden) in ["EUR", "USD", "JPY", "GBP", "TRY", "CAD"].into_iter().zip(cells) {
+            let found = convert(&mut currency, ("USD", units, cents * 10_000_000), code).await?;
+            let cents = |nanos: i128| nanos / 10_000_000;
+            assert_eq!(cents(found), cents(nanos(golden)), "{price:?} in {code}");
+            assert!((found - nanos(golden)).abs() <= 66, "{price:?} in {code}: {found}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn other_pairs_are_upstreams() -> anyhow::Result<()> {
+    let (mut currency, _running) = currency().await?;
+
+    for (from, to, golden, tolerance) in [
+        (("CHF", 300, 0), "EUR", "264.084507042", 3),
+        (("EUR", 100, 0), "KRW", "127505.000000000", 640),
+        (("JPY", 1000, 0), "USD", "8.943829113", 3),
+        (("ILS", 12, 340_000_000), "ZAR", "48.479369302", 11),
+        (("IDR", 1, 0), "EUR", "0.000062502", 3),
+    ] {
+        let found = convert(&mut currency, from, to).await?;
+        assert!((found - nanos(golden)).abs() <= tolerance, "{from:?} in {to}: {found}");
+    }
+    Ok(())
+}
+
+/// Bad inputs G-14, G-18: upstream loses nanos on equal codes and breaks on negative amounts.
+#[tokio::test]
+async fn an_amount_in_its_own_currency_stays_what_it_is() -> anyhow::Result<()> {
+    let (mut currency, _running) = currency().await?;
+
+    for (units, nanos) in
+        [(67, 990_000_000), (20, 0), (1, 0), (-1, -750_000_000), (-19, -990_000_000)]
+    {
+        let found = convert(&mut currency, ("USD", units, nanos), "USD").await?;
+        assert_eq!(found, i128::from(units) * 1_000_000_000 + i128::from(nanos));
+    }
+    Ok(())
+}
+
+/// Bad inputs G-11, G-12, G-13, G-16.
+#[tokio::test]
+async fn what_has_no_rate_or_is_no_amount_is_refused() -> anyhow::Result<()> {
+    let (mut currency, _running) = currency().await?;
+
+    for (from, to) in [
+        (("USD", 1, 0), "AED"),
+        (("USD", 1, 0), ""),
+        (("USD", 1, 0), "usd"),
+        (("USD", 1, 0), "__proto__"),
+        (("XYZ", 1, 0), "USD"),
+        (("", 1, 0), "USD"),
+        (("USD", 5, 1_500_000_000), "EUR"),
+        (("USD", 5, 2_000_000_000), "EUR"),
+        (("USD", 5, -1), "EUR"),
+        (("USD", i64::MAX, 0), "IDR"),
+    ] {
+        let refused = convert(&mut currency, from, to).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{from:?} in {to}");
+    }
+    let nothing = CurrencyConversionRequest { from: None, to_code: "EUR".to_owned() };
+    assert_eq!(currency.convert(nothing).await.unwrap_err().code(), Code::InvalidArgument);
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_table_may_be_read_from_a_file() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("rates.json");
+    std::fs::write(&path, r#"{"EUR": "1", "XAU": 0.0005}"#)?;
+    let file = path.to_str().unwrap();
+    let mut env = Env::from([("RATES_FILE", file)]);
+    let running = serve(SERVICE, &env, routes).await?;
+    env.set(SERVICE.addr_key, running.address().unwrap().to_string());
+    let mut currency =
+        CurrencyServiceClient::new(boutique_service::channel(&env, SERVICE.addr_key)?);
+
+    assert_eq!(convert(&mut currency, ("EUR", 2000, 0), "XAU").await?, 1_000_000_000);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_be_used_stops_the_start_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rates.json");
+    for text in [
+        "",
+        "[]",
+        "{}",
+        r#"{"EUR": "x"}"#,
+        r#"{"eur": "1"}"#,
+        r#"{"EUR": null}"#,
+        r#"{"EUR": "-1"}"#,
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let env = Env::from([("RATES_FILE", path.to_str().unwrap())]);
+        let error = serve(SERVICE, &env, routes).await.unwrap_err().to_string();
+        assert!(error.starts_with("RATES_FILE must"), "{text}: {error}");
+    }
+    let env = Env::from([("RATES_FILE", "/does/not/exist")]);
+    let error = serve(SERVICE, &env, routes).await.unwrap_err().to_string();
+    assert!(error.starts_with("RATES_FILE must name a file"), "{error}");
+}

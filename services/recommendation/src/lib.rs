@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+//! Suggests other products.
+
+mod domain;
+mod grpc;
+
+use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
+use boutique_proto::recommendation_service_server::RecommendationServiceServer;
+use boutique_service::{App, Env, Service, channel};
+
+/// The workload's name, default port and address setting, as upstream has them.
+pub const SERVICE: Service =
+    Service { name: "recommendationservice", port: 8080, addr_key: "RECOMMENDATION_SERVICE_ADDR" };
+
+/// Everything this service answers, ready to be served.
+pub async fn routes(env: &Env) -> anyhow::Result<App> {
+    let catalog = ProductCatalogServiceClient::new(channel(env, "PRODUCT_CATALOG_SERVICE_ADDR")?);
+    Ok(App::grpc(RecommendationServiceServer::new(grpc::Recommendation::new(catalog))))
+}
