@@ -149,3 +149,9 @@ where
         }
     }
 }
+
+/// How long the current request may still take, if somebody said.
+pub fn time_left() -> Option<Duration> {
+    let deadline = Call::peek(|call| call.deadline).flatten()?;
+    Some(deadline.saturating_duration_since(Instant::now()))
+}

@@ -257,7 +257,15 @@ fn never_processed(error: &tonic::transport::Error) -> bool {
     false
 }
 
+/// tonic's channel obeys `grpc-timeout` too, and now and then its timer is the first.
 fn unreachable_peer(method: &str, cause: Box<dyn StdError + Send + Sync>) -> Status {
+    let mut source: Option<&(dyn StdError + 'static)> = Some(&*cause);
+    while let Some(error) = source {
+        if error.is::<tonic::TimeoutExpired>() {
+            return Status::deadline_exceeded(format!("{method} took too long"));
+        }
+        source = error.source();
+    }
     let mut status = Status::unavailable(format!("cannot reach {method}"));
     status.set_source(cause.into());
     status

@@ -15,8 +15,8 @@ mod server;
 mod telemetry;
 pub mod testing;
 
-pub use crate::call::{detach, trace_id, with_deadline};
+pub use crate::call::{detach, time_left, trace_id, with_deadline};
 pub use crate::client::{Channel, channel};
 pub use crate::env::{Env, EnvError};
 pub use crate::process::{process, run};
-pub use crate::server::{App, Running, Service, inproc, spawn};
+pub use crate::server::{App, Running, Service, already_logged, inproc, spawn};

@@ -433,6 +433,7 @@ impl About {
         let code = status.map_or(Code::Ok, Status::code);
         let duration_ms = self.began.elapsed().as_secs_f64() * 1e3;
         match status {
+            Some(status) if was_logged(status) => {}
             Some(status) if is_our_fault(code) => tracing::error!(
                 rpc.method = method,
                 rpc.grpc.status_code = ?code,
@@ -488,6 +489,21 @@ fn is_our_fault(code: Code) -> bool {
         | Code::Unimplemented
         | Code::Unauthenticated => false,
     }
+}
+
+/// A status whose cause has been logged where more was known about it than the shared layer knows.
+#[derive(Debug, thiserror::Error)]
+#[error("logged before")]
+struct AlreadyLogged;
+
+/// Marks a status as logged, so that it is not logged twice.
+pub fn already_logged(mut status: Status) -> Status {
+    status.set_source(Arc::new(AlreadyLogged));
+    status
+}
+
+fn was_logged(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(|cause| cause.is::<AlreadyLogged>())
 }
 
 /// A failure with everything that led to it, in one line.

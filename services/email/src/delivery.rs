@@ -27,10 +27,13 @@ pub(crate) enum DeliveryError {
 pub(crate) enum Delivery {
     /// Nowhere, as upstream's.
     Log,
-    Smtp {
-        server: AsyncSmtpTransport<Tokio1Executor>,
-        from: Mailbox,
-    },
+    Smtp(Box<Smtp>),
+}
+
+/// A mail server, and whom its mail is from.
+pub(crate) struct Smtp {
+    server: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
 }
 
 impl Delivery {
@@ -44,7 +47,7 @@ impl Delivery {
             EnvError::new("SMTP_URL", "must be smtp://[user:password@]host[:port] or smtps://…")
         };
         let server = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(wrong)?.build();
-        Ok(Self::Smtp { server, from })
+        Ok(Self::Smtp(Box::new(Smtp { server, from })))
     }
 
     pub(crate) async fn deliver(
@@ -53,7 +56,7 @@ impl Delivery {
         mail: Mail,
         order_id: &str,
     ) -> Result<(), DeliveryError> {
-        let Self::Smtp { server, from } = self else {
+        let Self::Smtp(smtp) = self else {
             info!(
                 order.id = order_id,
                 "wrote a confirmation of order {order_id}, SMTP_URL is not set"
@@ -61,13 +64,13 @@ impl Delivery {
             return Ok(());
         };
         let message = Message::builder()
-            .from(from.clone())
+            .from(smtp.from.clone())
             .to(Mailbox::new(None, to))
             .subject(SUBJECT)
             .multipart(MultiPart::alternative_plain_html(mail.text, mail.html))
             .map_err(DeliveryError::Compose)?;
         // A server's answer may repeat the customer's address, so only its kind is kept.
-        server.send(message).await.map_err(|error| {
+        smtp.server.send(message).await.map_err(|error| {
             let kind = match error.status() {
                 Some(code) => format!("code {code}"),
                 None if error.is_timeout() => "timeout".to_owned(),

@@ -49,10 +49,13 @@ impl fmt::Display for Month {
 const VISA: &str = "visa";
 const MASTERCARD: &str = "mastercard";
 
+/// A brand's name, the ranges of its numbers' first six digits, and its numbers' lengths.
+type Brand = (&'static str, &'static [(u32, u32)], &'static [usize]);
+
 /// Brands by the first six digits and the lengths they come in; the first that matches counts.
 /// Upstream's table, but with Visa Electron as the Visa it is, Visa's other two lengths, and
 /// Mastercard's second series.
-const BRANDS: [(&str, &[(u32, u32)], &[usize]); 10] = [
+const BRANDS: [Brand; 10] = [
     ("amex", &[(340_000, 349_999), (370_000, 379_999)], &[15]),
     ("diners_club_carte_blanche", &[(300_000, 305_999)], &[14]),
     (
@@ -172,7 +175,7 @@ fn passes_luhn(digits: &[u8]) -> bool {
             small => small,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]
