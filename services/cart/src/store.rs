@@ -45,7 +45,10 @@ impl Store {
     /// Removes every line; the cart itself stays.
     pub(crate) async fn empty(&self, user_id: &str) -> Result<(), StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.empty(user_id)),
+            Self::Memory(memory) => {
+                memory.empty(user_id);
+                Ok(())
+            }
             Self::Redis(redis) => redis.empty(user_id).await,
         }
     }

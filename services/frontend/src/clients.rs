@@ -1,0 +1,144 @@
+//! The wire side out: the seven services a page is made of.
+
+use boutique_money::{CurrencyCode, Money};
+use boutique_proto::ad_service_client::AdServiceClient;
+use boutique_proto::cart_service_client::CartServiceClient;
+use boutique_proto::checkout_service_client::CheckoutServiceClient;
+use boutique_proto::currency_service_client::CurrencyServiceClient;
+use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
+use boutique_proto::recommendation_service_client::RecommendationServiceClient;
+use boutique_proto::shipping_service_client::ShippingServiceClient;
+use boutique_proto::{
+    Ad, AdRequest, AddItemRequest, CartItem, CurrencyConversionRequest, Empty, EmptyCartRequest,
+    GetCartRequest, GetProductRequest, GetQuoteRequest, ListRecommendationsRequest, OrderResult,
+    PlaceOrderRequest, Product,
+};
+use boutique_service::{Channel, Env, EnvError, channel};
+use futures_util::future::try_join_all;
+use tonic::Status;
+
+/// One client for each service; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    ad: AdServiceClient<Channel>,
+    cart: CartServiceClient<Channel>,
+    catalog: ProductCatalogServiceClient<Channel>,
+    checkout: CheckoutServiceClient<Channel>,
+    currency: CurrencyServiceClient<Channel>,
+    recommendation: RecommendationServiceClient<Channel>,
+    shipping: ShippingServiceClient<Channel>,
+}
+
+/// A product with a price that has been checked.
+pub(crate) struct Priced {
+    pub(crate) product: Product,
+    pub(crate) price: Money,
+}
+
+impl Clients {
+    pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
+        Ok(Self {
+            catalog: ProductCatalogServiceClient::new(channel(
+                env,
+                "PRODUCT_CATALOG_SERVICE_ADDR",
+            )?),
+            currency: CurrencyServiceClient::new(channel(env, "CURRENCY_SERVICE_ADDR")?),
+            cart: CartServiceClient::new(channel(env, "CART_SERVICE_ADDR")?),
+            recommendation: RecommendationServiceClient::new(channel(
+                env,
+                "RECOMMENDATION_SERVICE_ADDR",
+            )?),
+            checkout: CheckoutServiceClient::new(channel(env, "CHECKOUT_SERVICE_ADDR")?),
+            shipping: ShippingServiceClient::new(channel(env, "SHIPPING_SERVICE_ADDR")?),
+            ad: AdServiceClient::new(channel(env, "AD_SERVICE_ADDR")?),
+        })
+    }
+
+    /// The currencies that have a rate, in the table's order.
+    pub(crate) async fn currencies(&self) -> Result<Vec<String>, Status> {
+        let answer = self.currency.clone().get_supported_currencies(Empty {}).await?;
+        Ok(answer.into_inner().currency_codes)
+    }
+
+    /// The same value in another currency, and never nothing for something.
+    pub(crate) async fn convert(&self, from: Money, to: CurrencyCode) -> Result<Money, Status> {
+        let request =
+            CurrencyConversionRequest { from: Some(from.into()), to_code: to.to_string() };
+        let wire = self.currency.clone().convert(request).await?.into_inner();
+        if wire.units == 0 && wire.nanos == 0 && !from.is_zero() {
+            return Err(Status::internal("the converted price is nothing"));
+        }
+        let money = amount(Some(&wire))?;
+        match money.currency_code() == to {
+            true => Ok(money),
+            false => Err(Status::internal("the converted price is in another currency")),
+        }
+    }
+
+    pub(crate) async fn products(&self) -> Result<Vec<Priced>, Status> {
+        let answer = self.catalog.clone().list_products(Empty {}).await?;
+        answer.into_inner().products.into_iter().map(priced).collect()
+    }
+
+    pub(crate) async fn product(&self, id: &str) -> Result<Priced, Status> {
+        let request = GetProductRequest { id: id.to_owned() };
+        priced(self.catalog.clone().get_product(request).await?.into_inner())
+    }
+
+    pub(crate) async fn cart(&self, user_id: &str) -> Result<Vec<CartItem>, Status> {
+        let request = GetCartRequest { user_id: user_id.to_owned() };
+        Ok(self.cart.clone().get_cart(request).await?.into_inner().items)
+    }
+
+    pub(crate) async fn add_item(&self, user_id: &str, item: CartItem) -> Result<(), Status> {
+        let request = AddItemRequest { user_id: user_id.to_owned(), item: Some(item) };
+        self.cart.clone().add_item(request).await.map(|_| ())
+    }
+
+    pub(crate) async fn empty_cart(&self, user_id: &str) -> Result<(), Status> {
+        let request = EmptyCartRequest { user_id: user_id.to_owned() };
+        self.cart.clone().empty_cart(request).await.map(|_| ())
+    }
+
+    /// What shipping these items costs, in US dollars.
+    pub(crate) async fn quote(&self, items: Vec<CartItem>) -> Result<Money, Status> {
+        let request = GetQuoteRequest { address: None, items };
+        amount(self.shipping.clone().get_quote(request).await?.into_inner().cost_usd.as_ref())
+    }
+
+    /// Products to show beside those with the given ids, all of them known to the catalogue.
+    pub(crate) async fn recommendations(
+        &self,
+        user_id: &str,
+        product_ids: Vec<String>,
+    ) -> Result<Vec<Product>, Status> {
+        let request = ListRecommendationsRequest { user_id: user_id.to_owned(), product_ids };
+        let answer = self.recommendation.clone().list_recommendations(request).await?;
+        let ids = answer.into_inner().product_ids;
+        let products = try_join_all(ids.iter().map(|id| self.product(id))).await?;
+        Ok(products.into_iter().map(|priced| priced.product).collect())
+    }
+
+    pub(crate) async fn ads(&self, context_keys: Vec<String>) -> Result<Vec<Ad>, Status> {
+        Ok(self.ad.clone().get_ads(AdRequest { context_keys }).await?.into_inner().ads)
+    }
+
+    pub(crate) async fn place_order(
+        &self,
+        request: PlaceOrderRequest,
+    ) -> Result<OrderResult, Status> {
+        let placed = self.checkout.clone().place_order(request).await?.into_inner();
+        placed.order.ok_or_else(|| Status::internal("the order is missing"))
+    }
+}
+
+/// A wire amount, checked.
+pub(crate) fn amount(wire: Option<&boutique_proto::Money>) -> Result<Money, Status> {
+    let wire = wire.ok_or_else(|| Status::internal("an amount is missing"))?;
+    Money::try_from(wire).map_err(|error| Status::internal(format!("invalid amount: {error}")))
+}
+
+fn priced(product: Product) -> Result<Priced, Status> {
+    let price = amount(product.price_usd.as_ref())?;
+    Ok(Priced { product, price })
+}

@@ -1,0 +1,162 @@
+//! The wire side in: routes, and what surrounds every request: session, security headers, the
+//! access line, and the one place where an error page is made.
+
+mod assets;
+mod assistant;
+mod cart;
+mod checkout;
+mod currency;
+mod failure;
+mod form;
+mod home;
+mod page;
+mod product;
+mod visit;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use http_body::Body as _;
+use tracing::{debug, info};
+
+use self::failure::Failure;
+use self::visit::Visit;
+use crate::clients::Clients;
+use crate::config::Config;
+use crate::deployment::Deployment;
+use crate::domain;
+
+/// How long a page may take, everything included.
+const PAGE: Duration = Duration::from_secs(3);
+/// How long a change of the cart may take.
+const CHANGE: Duration = Duration::from_secs(2);
+/// How long an order may take.
+const ORDER: Duration = Duration::from_secs(8);
+
+/// What every handler needs.
+pub(crate) struct Shop {
+    pub(crate) config: Config,
+    pub(crate) clients: Clients,
+    pub(crate) deployment: Deployment,
+}
+
+impl Shop {
+    /// A path below the base URL.
+    fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.config.base_url)
+    }
+}
+
+/// Everything the frontend answers, below the base URL.
+pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -> Router {
+    let shop = Arc::new(Shop { config, clients, deployment });
+    let routes = Router::new()
+        .route(&shop.path("/"), get(home::home))
+        .route(&shop.path("/product/{id}"), get(product::product))
+        .route(&shop.path("/product-meta/{ids}"), get(product::meta))
+        .route(&shop.path("/cart"), get(cart::view).post(cart::add))
+        .route(&shop.path("/cart/empty"), post(cart::empty))
+        .route(&shop.path("/cart/checkout"), post(checkout::place))
+        .route(&shop.path("/setCurrency"), post(currency::set))
+        .route(&shop.path("/logout"), get(visit::logout))
+        .route(&shop.path("/assistant"), get(assistant::page))
+        .route(&shop.path("/bot"), post(assistant::bot))
+        .route(&shop.path("/static/{*path}"), get(assets::asset))
+        .route(&shop.path("/robots.txt"), any(async || "User-agent: *\nDisallow: /"))
+        .route(&shop.path("/_healthz"), any(async || "ok"))
+        .fallback(async || (StatusCode::NOT_FOUND, "404 page not found\n"));
+    routes.layer(from_fn_with_state(shop.clone(), around)).with_state(shop)
+}
+
+/// What surrounds every request.
+async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let visit = Arc::new(Visit::of(&request, &shop.config));
+    request.extensions_mut().insert(visit.clone());
+
+    let mut response = if let Some(clean) = domain::cleaned(uri.path()) {
+        moved(&clean, uri.query())
+    } else if method == Method::POST && visit::is_cross_site(request.headers()) {
+        Failure::new(StatusCode::FORBIDDEN, "this request came from another site").into_response()
+    } else {
+        next.run(request).await
+    };
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        response = failure.page(&shop, &visit);
+    }
+    // Pages belong to a session; what is the same for everybody does not make one.
+    let is_page = ["/static/", "/robots.txt", "/_healthz", "/logout"]
+        .iter()
+        .all(|path| !uri.path().starts_with(&shop.path(path)));
+    if is_page && let Some(cookie) = visit.new_session_cookie(&shop.config) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    secure(response.headers_mut());
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    log(&method, uri.path(), &visit, &response, began, is_page);
+    response
+}
+
+fn moved(path: &str, query: Option<&str>) -> Response {
+    let location = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response()
+}
+
+/// A redirect that makes a browser GET the other page.
+fn see(location: String) -> Response {
+    (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
+}
+
+fn secure(headers: &mut ::http::HeaderMap) {
+    const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; \
+                          frame-ancestors 'none'; form-action 'self'";
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+fn log(
+    method: &Method,
+    path: &str,
+    visit: &Visit,
+    response: &Response,
+    began: Instant,
+    is_page: bool,
+) {
+    let status = response.status().as_u16();
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                http.req.path = path,
+                http.req.method = method.as_str(),
+                http.req.id = visit.request_id,
+                session = visit.session_hash,
+                http.resp.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                http.resp.status = status,
+                http.resp.bytes = response.body().size_hint().lower(),
+                "answered {method} {path} with {status}",
+            )
+        };
+    }
+    // Probes and pictures would drown everything else.
+    if is_page { line!(info) } else { line!(debug) }
+}

@@ -1,0 +1,120 @@
+//! What every page has around its content.
+
+use ::http::header;
+use askama::Template;
+use axum::response::{Html, IntoResponse as _, Response};
+use boutique_money::CurrencyCode;
+use boutique_proto::{CartItem, Product};
+use time::OffsetDateTime;
+
+use super::Shop;
+use super::failure::Failure;
+use super::visit::Visit;
+use crate::deployment::{Details, Platform};
+use crate::domain;
+
+/// How many recommendations a page shows of those it asked for.
+const SHOWN: usize = 4;
+
+/// The frame of a page: what its header and footer say.
+pub(crate) struct Frame<'a> {
+    pub(crate) base_url: &'a str,
+    pub(crate) title: &'static str,
+    pub(crate) is_cymbal: bool,
+    pub(crate) message: Option<&'a str>,
+    pub(crate) has_assistant: bool,
+    pub(crate) platform: Platform,
+    pub(crate) details: Option<&'a Details>,
+    pub(crate) session_hash: &'a str,
+    pub(crate) request_id: &'a str,
+    pub(crate) year: i32,
+    /// On pages that offer a choice of currency.
+    pub(crate) currency: Option<Menu>,
+    /// How many pieces are in the cart, on pages that say so.
+    pub(crate) cart_size: i64,
+}
+
+/// The currencies to choose from.
+pub(crate) struct Menu {
+    pub(crate) codes: Vec<String>,
+    pub(crate) current: CurrencyCode,
+    pub(crate) symbol: &'static str,
+}
+
+impl<'a> Frame<'a> {
+    /// A frame without the menu and the size of the cart.
+    pub(crate) fn bare(shop: &'a Shop, visit: &'a Visit) -> Self {
+        let config = &shop.config;
+        Self {
+            base_url: &config.base_url,
+            title: if config.is_cymbal { "Cymbal Shops" } else { "Online Boutique" },
+            is_cymbal: config.is_cymbal,
+            message: config.message.as_deref(),
+            has_assistant: config.assistant.is_some(),
+            platform: shop.deployment.platform(),
+            details: shop.deployment.details(),
+            session_hash: &visit.session_hash,
+            request_id: &visit.request_id,
+            year: OffsetDateTime::now_utc().year(),
+            currency: None,
+            cart_size: 0,
+        }
+    }
+
+    /// The whole frame.
+    pub(crate) fn full(
+        shop: &'a Shop,
+        visit: &'a Visit,
+        supported: &[String],
+        current: CurrencyCode,
+        cart: &[CartItem],
+    ) -> Self {
+        let codes = domain::menu(supported).into_iter().map(str::to_owned).collect();
+        let symbol = domain::symbol(current.as_str());
+        Self {
+            currency: Some(Menu { codes, current, symbol }),
+            cart_size: size(cart),
+            ..Self::bare(shop, visit)
+        }
+    }
+}
+
+/// How many pieces a cart holds.
+pub(crate) fn size(cart: &[CartItem]) -> i64 {
+    cart.iter().map(|item| i64::from(item.quantity)).sum()
+}
+
+/// The page as an answer. A currency cookie that meant nothing is replaced by what was shown.
+pub(crate) fn answer(
+    shop: &Shop,
+    visit: &Visit,
+    shown: Option<CurrencyCode>,
+    page: &impl Template,
+) -> Result<Response, Failure> {
+    let mut response = Html(page.render()?).into_response();
+    if let (Some(cookie), Some(shown)) = (&visit.currency, shown)
+        && cookie != shown.as_str()
+        && let Some(mended) = visit.currency_cookie(&shop.config, shown.as_str())
+    {
+        response.headers_mut().append(header::SET_COOKIE, mended);
+    }
+    Ok(response)
+}
+
+/// Products to show beside others, or none where they could not be had: a page does without.
+pub(crate) async fn recommendations(
+    shop: &Shop,
+    visit: &Visit,
+    product_ids: Vec<String>,
+) -> Vec<Product> {
+    match shop.clients.recommendations(&visit.session, product_ids).await {
+        Ok(mut products) => {
+            products.truncate(SHOWN);
+            products
+        }
+        Err(cause) => {
+            tracing::warn!(error = %cause.message(), "left out the recommendations");
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `GET /product/{id}`: one product, with others beside it and an ad below.
+
+use std::sync::Arc;
+
+use ::http::{StatusCode, Uri, header};
+use askama::Template;
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use boutique_proto::{Ad, Product};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::failure::{Failure, within};
+use super::home::retrieved;
+use super::page::{self, Frame};
+use super::visit::Visit;
+use super::{PAGE, Shop};
+use crate::{domain, fetch};
+
+#[derive(Template)]
+#[template(path = "product.html")]
+struct ProductPage<'a> {
+    frame: Frame<'a>,
+    product: Product,
+    price: String,
+    packaging: Option<Packaging>,
+    recommendations: Vec<Product>,
+    ad: Option<Ad>,
+}
+
+/// What the packaging service tells: kilograms and centimetres, by its own account.
+#[derive(Deserialize)]
+struct Packaging {
+    #[serde(default)]
+    weight: f64,
+    #[serde(default)]
+    width: f64,
+    #[serde(default)]
+    height: f64,
+    #[serde(default)]
+    depth: f64,
+}
+
+pub(crate) async fn product(
+    State(shop): State<Arc<Shop>>,
+    Extension(visit): Extension<Arc<Visit>>,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
+    within(PAGE, async {
+        let (priced, supported, cart, recommendations) = tokio::try_join!(
+            async { retrieved("product", shop.clients.product(&id).await) },
+            async { retrieved("currencies", shop.clients.currencies().await) },
+            async { retrieved("cart", shop.clients.cart(&visit.session).await) },
+            async { Ok(page::recommendations(&shop, &visit, vec![id.clone()]).await) },
+        )?;
+        let currency = domain::chosen(visit.currency.as_deref(), &supported);
+        let product = priced.product;
+        let (price, ad, packaging) = tokio::join!(
+            shop.clients.convert(priced.price, currency),
+            ad(&shop, product.categories.clone()),
+            packaging(&shop, &product.id),
+        );
+        let price = price.map_err(|cause| Failure::backend("failed to convert currency", cause))?;
+        let price = domain::price(price);
+
+        let frame = Frame::full(&shop, &visit, &supported, currency, &cart);
+        let page = ProductPage { frame, product, price, packaging, recommendations, ad };
+        page::answer(&shop, &visit, Some(currency), &page)
+    })
+    .await
+}
+
+/// One of the ads that suit the product, or none where they could not be had.
+async fn ad(shop: &Shop, categories: Vec<String>) -> Option<Ad> {
+    match shop.clients.ads(categories).await {
+        Ok(mut ads) => {
+            // An ad leads to a page of ours, whoever wrote it.
+            ads.retain(|ad| ad.redirect_url.starts_with('/') && !ad.redirect_url.starts_with("//"));
+            let pick = uuid::Uuid::new_v4().as_u128() % u128::try_from(ads.len().max(1)).ok()?;
+            ads.into_iter().nth(usize::try_from(pick).ok()?)
+        }
+        Err(cause) => {
+            warn!(error = %cause.message(), "left out the ad");
+            None
+        }
+    }
+}
+
+async fn packaging(shop: &Shop, id: &str) -> Option<Packaging> {
+    let base = shop.config.packaging_url.as_ref()?;
+    let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    let uri: Uri = format!("{}/{id}", base.to_string().trim_end_matches('/')).parse().ok()?;
+    let answer = fetch::get(uri, None).await.map_err(|error| error.to_string());
+    match answer.and_then(|json| serde_json::from_slice(&json).map_err(|error| error.to_string())) {
+        Ok(packaging) => Some(packaging),
+        Err(error) => {
+            warn!(error, "left out the packaging");
+            None
+        }
+    }
+}
+
+/// `Product` as upstream writes it in JSON: the wire's names, and nothing that is empty.
+#[derive(Serialize)]
+struct Meta<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    picture: &'a str,
+    price_usd: Price<'a>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    categories: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Price<'a> {
+    currency_code: &'a str,
+    #[serde(skip_serializing_if = "is_zero")]
+    units: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    nanos: i32,
+}
+
+fn is_zero<T: PartialEq + Default>(number: &T) -> bool {
+    *number == T::default()
+}
+
+/// `GET /product-meta/{ids}`: one product as JSON, for scripts.
+pub(crate) async fn meta(State(shop): State<Arc<Shop>>, Path(ids): Path<String>) -> Response {
+    let json = |status: StatusCode, body: String| {
+        (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    };
+    let found = within(PAGE, async { retrieved("product", shop.clients.product(&ids).await) });
+    let priced = match found.await {
+        Ok(priced) => priced,
+        Err(failure) => {
+            let mut response = failure.into_response();
+            let mut answer =
+                json(response.status(), r#"{"error":"could not retrieve product"}"#.to_owned());
+            if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+                failure.tell(&mut answer);
+            }
+            return answer;
+        }
+    };
+    let (product, price) = (&priced.product, priced.price);
+    let code = price.currency_code();
+    let meta = Meta {
+        id: &product.id,
+        name: &product.name,
+        description: &product.description,
+        picture: &product.picture,
+        price_usd: Price {
+            currency_code: code.as_str(),
+            units: price.units(),
+            nanos: price.nanos(),
+        },
+        categories: &product.categories,
+    };
+    json(StatusCode::OK, serde_json::to_string(&meta).unwrap_or_default())
+}
