@@ -1,4 +1,5 @@
 //! productcatalogservice over its own wire.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::path::Path;
 use std::process::Command;
@@ -37,7 +38,10 @@ async fn ids(catalog: &mut Catalog) -> anyhow::Result<Vec<String>> {
     Ok(listed.products.into_iter().map(|product| product.id).collect())
 }
 
-const STOCK: [(&str, &str, (i64, i32), &[&str]); 9] = [
+/// Id, name, dollars and cents, categories.
+type Stock = (&'static str, &'static str, (i64, i32), &'static [&'static str]);
+
+const STOCK: [Stock; 9] = [
     ("OLJCESPC7Z", "Sunglasses", (19, 99), &["accessories"]),
     ("66VCHSJNUP", "Tank Top", (18, 99), &["clothing", "tops"]),
     ("1YMWWN1N4O", "Watch", (109, 99), &["accessories"]),

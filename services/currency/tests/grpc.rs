@@ -1,4 +1,5 @@
 //! currencyservice over its own wire, against upstream's golden values.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use boutique_proto::currency_service_client::CurrencyServiceClient;
 use boutique_proto::{CurrencyConversionRequest, Empty, Money};

@@ -1,4 +1,5 @@
 //! emailservice over its own wire, with a mail server that the test plays.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
 //! recommendationservice over its own wire, with a catalogue that the test plays.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::sync::Arc;
 
