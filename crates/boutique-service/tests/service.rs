@@ -1,0 +1,250 @@
+//! What every service has from the bootstrap, shown on one that the test plays.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use boutique_proto::ad_service_client::AdServiceClient;
+use boutique_proto::ad_service_server::{AdService, AdServiceServer};
+use boutique_proto::{AdRequest, AdResponse};
+use boutique_service::testing::serve;
+use boutique_service::{App, Channel, Env, Running, Service, channel, detach, inproc, time_left};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tonic::{Code, Request, Response, Status};
+
+const SERVICE: Service = Service { name: "adservice", port: 0, addr_key: "AD_SERVICE_ADDR" };
+
+/// Does what the first context key says.
+#[derive(Clone, Default)]
+struct Obedient {
+    calls: Arc<AtomicUsize>,
+    dropped: Arc<AtomicUsize>,
+    finished: Arc<Notify>,
+}
+
+struct CountDrop(Arc<AtomicUsize>);
+
+impl Drop for CountDrop {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tonic::async_trait]
+impl AdService for Obedient {
+    async fn get_ads(&self, request: Request<AdRequest>) -> Result<Response<AdResponse>, Status> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let order = request.get_ref().context_keys.first().map_or("", String::as_str);
+        match order {
+            "panic" => panic!("as told"),
+            "hang" => {
+                let _counted = CountDrop(self.dropped.clone());
+                std::future::pending::<()>().await;
+            }
+            "refuse" => return Err(Status::not_found("as told")),
+            "slow" => tokio::time::sleep(Duration::from_millis(50)).await,
+            "time left" => {
+                let left = time_left().ok_or_else(|| Status::internal("no deadline"))?;
+                return Err(Status::aborted(left.as_millis().to_string()));
+            }
+            "detach" => {
+                let finished = self.finished.clone();
+                detach(async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    finished.notify_one();
+                });
+            }
+            _ => {}
+        }
+        Ok(Response::new(AdResponse::default()))
+    }
+}
+
+type Ads = AdServiceClient<Channel>;
+
+async fn over_the_wire(service: &Obedient, settings: &Env) -> anyhow::Result<(Ads, Running)> {
+    let app = App::grpc(AdServiceServer::new(service.clone()));
+    let running = serve(SERVICE, settings, async |_: &Env| Ok(app)).await?;
+    let mut env = settings.clone();
+    env.set(SERVICE.addr_key, running.address().unwrap().to_string());
+    Ok((AdServiceClient::new(channel(&env, SERVICE.addr_key)?), running))
+}
+
+fn inside_the_process(service: &Obedient, settings: &Env) -> anyhow::Result<(Ads, Running)> {
+    let mut env = settings.clone();
+    let running = inproc(SERVICE, &mut env, App::grpc(AdServiceServer::new(service.clone())))?;
+    Ok((AdServiceClient::new(channel(&env, SERVICE.addr_key)?), running))
+}
+
+async fn tell(ads: &mut Ads, order: &str) -> Result<AdResponse, Status> {
+    let context_keys = vec![order.to_owned()];
+    Ok(ads.get_ads(AdRequest { context_keys }).await?.into_inner())
+}
+
+/// Promises C2 and F6, trap T6: the same over the wire and by a function call.
+async fn behaves(service: &Obedient, mut ads: Ads) -> anyhow::Result<()> {
+    let panicked = tell(&mut ads, "panic").await.unwrap_err();
+    assert_eq!((panicked.code(), panicked.message()), (Code::Internal, "internal error"));
+    tell(&mut ads, "").await?;
+
+    let refused = tell(&mut ads, "refuse").await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (Code::NotFound, "as told"));
+
+    let began = Instant::now();
+    let late = tell(&mut ads, "hang").await.unwrap_err();
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    while service.dropped.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+
+    let told = tell(&mut ads, "time left").await.unwrap_err();
+    let left: u64 = told.message().parse()?;
+    assert!((1..=300).contains(&left), "{told:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_ends_well_or_with_the_right_code_over_the_wire() -> anyhow::Result<()> {
+    let service = Obedient::default();
+    let settings = Env::from([("AD_TIMEOUT", "300ms")]);
+    let (ads, _running) = over_the_wire(&service, &settings).await?;
+    behaves(&service, ads).await
+}
+
+#[tokio::test]
+async fn a_call_ends_well_or_with_the_right_code_inside_the_process() -> anyhow::Result<()> {
+    let service = Obedient::default();
+    let settings = Env::from([("AD_TIMEOUT", "300ms")]);
+    let (ads, _running) = inside_the_process(&service, &settings)?;
+    behaves(&service, ads).await
+}
+
+#[tokio::test]
+async fn a_peer_that_is_not_there_is_unavailable_and_used_once_it_is() -> anyhow::Result<()> {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let mut env = Env::from([("LISTEN_ADDR", "127.0.0.1"), ("AD_TIMEOUT", "5s")]);
+    env.set("PORT", free.port().to_string());
+    env.set(SERVICE.addr_key, free.to_string());
+    let mut ads = AdServiceClient::new(channel(&env, SERVICE.addr_key)?);
+    assert_eq!(tell(&mut ads, "").await.unwrap_err().code(), Code::Unavailable);
+
+    let app = App::grpc(AdServiceServer::new(Obedient::default()));
+    let _running = boutique_service::spawn(SERVICE, &env, app).await?;
+    tell(&mut ads, "").await?;
+    Ok(())
+}
+
+/// A proxy whose other side can be changed: new connections go where it says now.
+async fn proxy(to: watch::Receiver<SocketAddr>) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let to = *to.borrow();
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(to).await?;
+                tokio::io::copy_bidirectional(&mut near, &mut far).await
+            });
+        }
+    });
+    Ok(address)
+}
+
+/// Trap T4: a graceful stop costs no call, because what was never processed is sent again, and
+/// what was processed is answered; and nothing is ever processed twice.
+#[tokio::test]
+async fn rolling_over_to_new_replicas_loses_no_call_and_repeats_none() -> anyhow::Result<()> {
+    const STOPS: usize = 10;
+    let service = Obedient::default();
+    let settings = Env::from([("AD_TIMEOUT", "10s")]);
+    let (_, mut running) = over_the_wire(&service, &settings).await?;
+    let (switch, to) = watch::channel(running.address().unwrap());
+    let mut env = settings.clone();
+    env.set(SERVICE.addr_key, proxy(to).await?.to_string());
+    let ads = AdServiceClient::new(channel(&env, SERVICE.addr_key)?);
+
+    let over = Arc::new(AtomicUsize::new(0));
+    let callers: Vec<_> = (0..8)
+        .map(|caller| {
+            let (mut ads, over) = (ads.clone(), over.clone());
+            tokio::spawn(async move {
+                let mut calls = 0;
+                while over.load(Ordering::SeqCst) == 0 {
+                    let order = if caller % 2 == 0 { "slow" } else { "" };
+                    tell(&mut ads, order).await?;
+                    calls += 1;
+                }
+                Ok::<usize, Status>(calls)
+            })
+        })
+        .collect();
+    for _ in 0..STOPS {
+        let (_, next) = over_the_wire(&service, &settings).await?;
+        switch.send_replace(next.address().unwrap());
+        let before = service.calls.load(Ordering::SeqCst);
+        while service.calls.load(Ordering::SeqCst) < before + 100 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        std::mem::replace(&mut running, next).stop().await;
+    }
+    over.store(1, Ordering::SeqCst);
+    let mut answered = 0;
+    for caller in callers {
+        answered += caller.await??;
+    }
+
+    assert_eq!(service.calls.load(Ordering::SeqCst), answered);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_detached_work() -> anyhow::Result<()> {
+    let service = Obedient::default();
+    let (mut ads, running) = inside_the_process(&service, &Env::default())?;
+    tell(&mut ads, "detach").await?;
+
+    running.stop().await;
+
+    tokio::time::timeout(Duration::from_millis(1), service.finished.notified()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn reflection_is_off_unless_it_is_asked_for() -> anyhow::Result<()> {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+
+    for (setting, by_itself, expected) in [
+        ("", false, false),
+        ("1", false, true),
+        ("0", false, false),
+        ("", true, true),
+        ("0", true, false),
+    ] {
+        let settings = Env::from([("GRPC_REFLECTION", setting)]);
+        let app = App::grpc(AdServiceServer::new(Obedient::default()));
+        let app = if by_itself { app.with_reflection() } else { app };
+        let running = serve(SERVICE, &settings, async |_: &Env| Ok(app)).await?;
+        let endpoint = format!("http://{}", running.address().unwrap());
+        let endpoint = tonic::transport::Endpoint::from_shared(endpoint)?;
+        let mut reflection = ServerReflectionClient::new(endpoint.connect().await?);
+        let list = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let asked = reflection.server_reflection_info(futures_util::stream::iter([list])).await;
+        match asked {
+            Ok(_) => assert!(expected, "{setting:?} {by_itself}"),
+            Err(status) => {
+                assert_eq!(status.code(), Code::Unimplemented);
+                assert!(!expected, "{setting:?} {by_itself}");
+            }
+        }
+    }
+    Ok(())
+}

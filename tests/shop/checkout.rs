@@ -1,0 +1,134 @@
+//! Placing an order through the front door, and being refused.
+
+use boutique_service::Env;
+
+use crate::visitor::open;
+
+#[tokio::test]
+async fn the_form_as_it_stands_makes_an_order() -> anyhow::Result<()> {
+    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    visitor.add("OLJCESPC7Z", 2).await;
+
+    let order = visitor.check_out(&[]).await;
+
+    assert_eq!(order.status, 200);
+    for hook in [
+        "order-complete-section",
+        "Your order is complete!",
+        "We've sent you a confirmation email.",
+        "Confirmation #",
+        "Tracking #",
+        "Total Paid",
+        "$48.97",
+        "Continue Shopping",
+        "You May Also Like",
+    ] {
+        assert!(order.body.contains(hook), "{hook}");
+    }
+    assert_eq!(order.between("order-id\">", "<").len(), 36);
+    let tracking = order.between("tracking-id\">", "<");
+    assert_eq!((tracking.len(), &tracking[2..5]), (18, "-44"), "{tracking}");
+    assert!(
+        !order.body.contains("id=\"currency_form\"") && !order.body.contains("cart-size-circle")
+    );
+    let recommended = order.between("You May Also Like", "</section>");
+    assert!(!recommended.contains("OLJCESPC7Z"), "what was bought is not recommended");
+    assert!(visitor.get("/cart").await.body.contains("Your shopping cart is empty!"));
+    Ok(())
+}
+
+/// Bad inputs H-41 to H-55: refused with upstream's words, and the cart is still there.
+#[tokio::test]
+async fn a_form_that_breaks_a_rule_is_refused_with_upstreams_words() -> anyhow::Result<()> {
+    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    visitor.add("OLJCESPC7Z", 1).await;
+    let long = "x".repeat(513);
+
+    for (field, value, words) in [
+        ("email", "a", "Field &#39;Email&#39; is invalid: email"),
+        ("email", "a@b\r\nBcc: x@y.example", "Field &#39;Email&#39; is invalid: email"),
+        ("street_address", &long, "Field &#39;StreetAddress&#39; is invalid: max"),
+        ("zip_code", "0", "Field &#39;ZipCode&#39; is invalid: required"),
+        (
+            "credit_card_number",
+            "4432801561520455",
+            "Field &#39;CcNumber&#39; is invalid: credit_card",
+        ),
+        ("credit_card_expiration_month", "13", "Field &#39;CcMonth&#39; is invalid: lte"),
+        ("credit_card_cvv", "-1", "Field &#39;CcCVV&#39; is invalid: len"),
+        (
+            "credit_card_number",
+            "378282246310005",
+            "Sorry, we cannot process amex credit cards. Only VISA or MasterCard is accepted.",
+        ),
+        ("credit_card_expiration_year", "2020", "Your credit card (ending 0454) expired on 1/2020"),
+    ] {
+        let page = visitor.check_out(&[(field, value)]).await;
+        assert_eq!(page.status, 422, "{field} {value}");
+        assert!(page.body.contains(words), "{field}: {}", page.between("<pre", "</pre>"));
+        assert!(page.body.contains("Uh, oh!") && page.body.contains("422 Unprocessable Entity"));
+        assert!(page.body.contains("request-id: "));
+        for leak in ["rpc error", "desc =", "127.0.0.1", "inproc", ".rs:", "backtrace"] {
+            assert!(!page.body.contains(leak), "{leak}");
+        }
+    }
+    let empty = visitor.post("/cart/checkout", &[]).await;
+    assert_eq!(empty.body.matches("is invalid: required").count(), 10);
+    assert!(visitor.get("/cart").await.body.contains("Cart (1)"));
+    Ok(())
+}
+
+/// Bad inputs H-43, H-46, H-49, H-51: unusual, but right.
+#[tokio::test]
+async fn an_unusual_form_makes_an_order_too() -> anyhow::Result<()> {
+    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let long = "é".repeat(512);
+    for changed in [
+        [("street_address", "<script>alert(1)</script> \u{202e}\u{1f600}")],
+        [("street_address", &*long)],
+        [("zip_code", "99999999")],
+        [("zip_code", "07030")],
+        [("credit_card_number", "4432-8015-6152-0454")],
+        [("credit_card_number", "4432 8015 6152 0454")],
+        [("credit_card_number", "2221000000000009")],
+        [("credit_card_number", "4222222222222")],
+        [("credit_card_cvv", "000")],
+    ] {
+        visitor.add("OLJCESPC7Z", 1).await;
+        let order = visitor.check_out(&changed).await;
+        assert_eq!(order.status, 200, "{changed:?}: {}", order.between("<pre", "</pre>"));
+        assert!(!order.body.contains("<script>alert"));
+    }
+    Ok(())
+}
+
+/// Bad input H-56, promise A9.
+#[tokio::test]
+async fn an_empty_cart_is_not_an_order() -> anyhow::Result<()> {
+    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+
+    let page = visitor.check_out(&[]).await;
+
+    assert_eq!(page.status, 422);
+    assert!(page.body.contains("cart is empty"));
+    Ok(())
+}
+
+/// Bad input H-72.
+#[tokio::test]
+async fn a_thousand_adds_at_once_are_all_counted() -> anyhow::Result<()> {
+    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    visitor.get("/").await;
+
+    let mut adds = tokio::task::JoinSet::new();
+    for _ in 0..1_000 {
+        let mut visitor = visitor.clone();
+        adds.spawn(async move { visitor.add("6E92ZMYYFZ", 1).await.status });
+    }
+    while let Some(status) = adds.join_next().await {
+        assert_eq!(status?, 302);
+    }
+
+    assert!(visitor.get("/cart").await.body.contains("Cart (1000)"));
+    Ok(())
+}

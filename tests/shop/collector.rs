@@ -1,0 +1,88 @@
+//! An OTLP receiver in this process: takes spans the way a collector does, and keeps them.
+
+use std::sync::{Arc, Mutex};
+
+use boutique_service::testing::serve;
+use boutique_service::{App, Env, Running, Service};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use tonic::{Request, Response, Status};
+
+/// One span as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Span {
+    pub(crate) service: String,
+    pub(crate) name: String,
+    pub(crate) trace: Vec<u8>,
+    pub(crate) id: Vec<u8>,
+    pub(crate) parent: Vec<u8>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Collector {
+    spans: Arc<Mutex<Vec<Span>>>,
+    /// Everything received, printed, for a scan.
+    raw: Arc<Mutex<String>>,
+}
+
+impl Collector {
+    pub(crate) async fn start() -> anyhow::Result<(Self, String, Running)> {
+        let collector = Self::default();
+        let service = Service { name: "collector", port: 0, addr_key: "COLLECTOR_SERVICE_ADDR" };
+        let app = App::grpc(TraceServiceServer::new(collector.clone()));
+        let running = serve(service, &Env::default(), async |_: &Env| Ok(app)).await?;
+        let address = running.address().unwrap().to_string();
+        Ok((collector, address, running))
+    }
+
+    /// The spans of every trace that has a span of this name.
+    pub(crate) fn traces_with(&self, name: &str) -> Vec<Vec<Span>> {
+        let spans = self.spans.lock().unwrap();
+        let mut traces: Vec<_> =
+            spans.iter().filter(|span| span.name == name).map(|span| span.trace.clone()).collect();
+        traces.sort();
+        traces.dedup();
+        let of =
+            |trace: Vec<u8>| spans.iter().filter(|span| span.trace == trace).cloned().collect();
+        traces.into_iter().map(of).collect()
+    }
+
+    pub(crate) fn raw(&self) -> String {
+        self.raw.lock().unwrap().clone()
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let request = request.into_inner();
+        self.raw.lock().unwrap().push_str(&format!("{request:?}\n"));
+        let mut spans = self.spans.lock().unwrap();
+        for resource_spans in request.resource_spans {
+            let attributes = resource_spans.resource.map(|r| r.attributes).unwrap_or_default();
+            let name = attributes.into_iter().find(|pair| pair.key == "service.name");
+            let service = match name.and_then(|pair| pair.value).and_then(|value| value.value) {
+                Some(Value::StringValue(name)) => name,
+                _ => String::new(),
+            };
+            for span in resource_spans.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                spans.push(Span {
+                    service: service.clone(),
+                    name: span.name,
+                    trace: span.trace_id,
+                    id: span.span_id,
+                    parent: span.parent_span_id,
+                });
+            }
+        }
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}

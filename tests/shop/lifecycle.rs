@@ -1,0 +1,272 @@
+//! Processes as people and clusters handle them: started with wrong settings, asked how they are,
+//! put under load, and told to stop.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use boutique_proto::health::HealthCheckRequest;
+use boutique_proto::health::health_check_response::ServingStatus;
+use boutique_proto::health::health_client::HealthClient;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::processes::{Process, Processes, SERVICES, binary, settings};
+
+/// Bad inputs C-01 and C-03, promise E10: exit code 2, and one line that names the setting.
+#[tokio::test]
+async fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() -> anyhow::Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0").await?;
+    let port = taken.local_addr()?.port().to_string();
+    let everywhere: Vec<_> = SERVICES.iter().map(|(_, addr_key)| (*addr_key, "a:1")).collect();
+    for (name, setting, value, problem) in [
+        ("boutique", "PORT", "abc", "must be a port, 0 to 65535"),
+        ("boutique", "PORT", "65536", "must be a port, 0 to 65535"),
+        ("boutique", "PORT", &*port, "must be a free port"),
+        ("boutique", "LISTEN_ADDR", "hunter2", "must be an IP address"),
+        ("boutique", "LISTEN_ADDR", "203.0.113.1", ""),
+        ("boutique", "RUST_LOG", "hunter2=loud", "must be a list"),
+        ("boutique", "TOKIO_WORKER_THREADS", "0", "must be a number of threads"),
+        ("boutique", "ENABLE_TRACING", "maybe", "must be 1 or true, 0 or false"),
+        ("boutique", "GRPC_REFLECTION", "hunter2", "must be 1 or true, 0 or false"),
+        ("boutique", "DRAIN_TIMEOUT", "hunter2", "must be a duration"),
+        ("boutique", "DRAIN_DELAY", "-1s", "must be a duration"),
+        ("boutique", "CATALOG_FILE", "/does/not/exist", "must name a list of products"),
+        ("boutique", "RATES_FILE", "/does/not/exist", "must name a file"),
+        ("boutique", "REDIS_ADDR", "hunter2=1", "must"),
+        ("boutique", "CART_TTL", "hunter2", "must be a duration"),
+        ("boutique", "SMTP_URL", "hunter2", "must be smtp://"),
+        ("boutique", "BASE_URL", "no slash", "must be a path"),
+        ("boutique", "ENABLE_ASSISTANT", "1", ""),
+        ("boutique", "PACKAGING_SERVICE_URL", "https://x", "must be an address reached over plain"),
+        ("boutique", "EXTRA_LATENCY", "hunter2", "must be a duration"),
+        ("boutique", "PAYMENT_TIMEOUT", "hunter2", "must be a duration"),
+        ("boutique", "SPANNER_PROJECT", "p", "must not be set"),
+        ("frontend", "CART_SERVICE_ADDR", "", "is not set"),
+        ("frontend", "AD_SERVICE_ADDR", "nowhere", "must be host:port"),
+        ("checkoutservice", "EMAIL_SERVICE_ADDR", "", "is not set"),
+        ("recommendationservice", "PRODUCT_CATALOG_SERVICE_ADDR", "", "is not set"),
+        ("cartservice", "PORT", &*port, "must be a free port"),
+        ("paymentservice", "PORT", "-1", "must be a port, 0 to 65535"),
+    ] {
+        let mut settings = settings([("PORT", "0"), ("LISTEN_ADDR", "127.0.0.1")]);
+        settings.extend(everywhere.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
+        settings.insert(setting.to_owned(), value.to_owned());
+        let began = Instant::now();
+        let (status, output) = Process::start(name, &settings)?.wait().await?;
+        assert!(began.elapsed() < Duration::from_secs(2), "{setting}: {:?}", began.elapsed());
+        assert_eq!(status.code(), Some(2), "{name} {setting}={value}: {output}");
+        let lines: Vec<_> = output.lines().collect();
+        assert_eq!(lines.len(), 1, "{output}");
+        let named = match setting {
+            "LISTEN_ADDR" if value != "hunter2" => "PORT",
+            "ENABLE_ASSISTANT" => "SHOPPING_ASSISTANT_SERVICE_ADDR",
+            setting => setting,
+        };
+        assert!(lines[0].starts_with(&format!("{name}: {named} {problem}")), "{output}");
+        assert!(!output.contains("hunter2"), "{output}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_process_tells_how_it_is() -> anyhow::Result<()> {
+    let mut service = Process::start("cartservice", &settings([("PORT", "0")]))?;
+    let address = service.address().await?;
+    let port = address.rsplit(':').next().unwrap_or_default().to_owned();
+    let healthcheck = |name: &str, port: &str| {
+        let mut command = Command::new(binary(name)?);
+        anyhow::Ok(command.arg("healthcheck").env_clear().env("PORT", port).output()?.status.code())
+    };
+
+    assert_eq!(healthcheck("cartservice", &port)?, Some(0));
+    service.signal("-TERM");
+    let (status, output) = service.wait().await?;
+    assert_eq!(status.code(), Some(0), "{output}");
+    assert_eq!(healthcheck("cartservice", &port)?, Some(1));
+    let wrong = Command::new(binary("cartservice")?).arg("help").output()?;
+    assert_eq!(wrong.status.code(), Some(2));
+    Ok(())
+}
+
+/// Upstream's mix without a pause, promise by promise: nothing fails.
+async fn nothing_fails_under_load(shop: &Processes) -> anyhow::Result<()> {
+    let address = shop.visitor.base.trim_start_matches("http://");
+    let load = tokio::process::Command::new(binary("loadgenerator")?)
+        .args(["--frontend-addr", address, "--users", "8", "--rate", "1000", "--tasks", "2000"])
+        .args(["--wait-min", "0", "--wait-max", "0", "--seed", "1"])
+        .output()
+        .await?;
+    let report = String::from_utf8(load.stdout)?;
+    assert_eq!(load.status.code(), Some(0), "{report}");
+    let all = report.lines().rfind(|line| line.contains("Aggregated")).unwrap_or_default();
+    assert!(all.contains(" 0(0.00%) "), "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn upstreams_mix_meets_no_failure_in_one_process() -> anyhow::Result<()> {
+    let shop = Processes::one(&settings([])).await?;
+    nothing_fails_under_load(&shop).await?;
+    let said = shop.stop().await?;
+    assert!(!said.contains("\"severity\":\"error\""), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn upstreams_mix_meets_no_failure_in_ten() -> anyhow::Result<()> {
+    let shop = Processes::ten(&settings([])).await?;
+    nothing_fails_under_load(&shop).await?;
+    let said = shop.stop().await?;
+    assert!(!said.contains("\"severity\":\"error\""), "{said}");
+    Ok(())
+}
+
+/// Promise E2 and trap T3: a peer that connected and says nothing does not hold up the drain.
+#[tokio::test]
+async fn a_stop_finishes_what_is_in_flight_and_waits_for_no_silent_peer() -> anyhow::Result<()> {
+    let slow = settings([
+        ("EXTRA_LATENCY", "700ms"),
+        ("PRODUCT_CATALOG_TIMEOUT", "5s"),
+        ("RUST_LOG", "debug"),
+    ]);
+    for signal in ["-TERM", "-INT"] {
+        let shop = Processes::one(&slow).await?;
+        let address = shop.visitor.base.trim_start_matches("http://").to_owned();
+        let mut silent = TcpStream::connect(&address).await?;
+        let mut visitor = shop.visitor.clone();
+        let page = tokio::spawn(async move { visitor.get("/").await.status });
+        shop.all[0].says("answered hipstershop.CartService/GetCart").await?;
+
+        let began = Instant::now();
+        let mut all = shop.all;
+        let process = all.remove(0);
+        process.signal(signal);
+        let (status, output) = process.wait().await?;
+
+        assert_eq!(status.code(), Some(0), "{output}");
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}: {output}", began.elapsed());
+        assert_eq!(page.await?, 200);
+        assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_drain_gives_up_on_what_does_not_end() -> anyhow::Result<()> {
+    let stuck = settings([
+        ("EXTRA_LATENCY", "60s"),
+        ("PRODUCT_CATALOG_TIMEOUT", "120s"),
+        ("DRAIN_TIMEOUT", "500ms"),
+        ("PORT", "0"),
+    ]);
+    let mut catalog = Process::start("productcatalogservice", &stuck)?;
+    let mut env = boutique_service::Env::from([("PRODUCT_CATALOG_TIMEOUT", "60s")]);
+    let address = catalog.address().await?;
+    env.set("CATALOG", address.replace("[::]", "127.0.0.1"));
+    let channel = boutique_service::channel(&env, "CATALOG")?;
+    let mut client =
+        boutique_proto::product_catalog_service_client::ProductCatalogServiceClient::new(
+            channel.clone(),
+        );
+    let call = tokio::spawn(async move { client.list_products(boutique_proto::Empty {}).await });
+    let mut health = HealthClient::new(channel);
+    health.check(HealthCheckRequest::default()).await?;
+
+    let began = Instant::now();
+    catalog.signal("-TERM");
+    let (status, output) = catalog.wait().await?;
+
+    assert_eq!(status.code(), Some(0), "{output}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(output.contains("gave up on 1 unfinished"), "{output}");
+    assert!(call.await?.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_signal_leaves_at_once() -> anyhow::Result<()> {
+    let mut service =
+        Process::start("adservice", &settings([("PORT", "0"), ("DRAIN_DELAY", "30s")]))?;
+    let address = service.address().await?;
+    let mut env = boutique_service::Env::default();
+    env.set("ADS", address.replace("[::]", "127.0.0.1"));
+    let mut health = HealthClient::new(boutique_service::channel(&env, "ADS")?);
+    let mut is_serving = async || -> anyhow::Result<bool> {
+        let answer = health.check(HealthCheckRequest::default()).await?.into_inner();
+        Ok(answer.status() == ServingStatus::Serving)
+    };
+    assert!(is_serving().await?);
+
+    let began = Instant::now();
+    service.signal("-TERM");
+    while is_serving().await? {}
+    service.signal("-TERM");
+    let (status, output) = service.wait().await?;
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(output.contains("left at once"), "{output}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    Ok(())
+}
+
+/// Promise E4: as the first process of a namespace, where the kernel ignores signals that have no
+/// handler.
+#[tokio::test]
+async fn it_stops_as_process_one_too() -> anyhow::Result<()> {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child"]);
+    unshare.arg(binary("boutique")?);
+    let mut shop = Process::start_as("boutique", unshare, &settings([("PORT", "0")]))?;
+    shop.address().await?;
+    let children = format!("/proc/{0}/task/{0}/children", shop.pid());
+    let child = std::fs::read_to_string(children)?.trim().to_owned();
+
+    let began = Instant::now();
+    assert!(Command::new("kill").args(["-TERM", &child]).status()?.success());
+    let (status, output) = shop.wait().await?;
+
+    assert_eq!(status.code(), Some(0), "{output}");
+    assert!(began.elapsed() < Duration::from_secs(6));
+    Ok(())
+}
+
+/// Promise E7, with room for a machine that does other things too; the figure is the benchmark's.
+#[tokio::test]
+async fn the_shop_opens_in_no_time_and_says_where() -> anyhow::Result<()> {
+    let began = Instant::now();
+    let mut shop = Processes::one(&settings([])).await?;
+    assert_eq!(shop.visitor.get("/").await.status, 200);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let said = shop.stop().await?;
+    assert!(said.contains("open   http://localhost:"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_log_line_has_upstreams_shape() -> anyhow::Result<()> {
+    let mut shop = Processes::ten(&settings([])).await?;
+    shop.visitor.add("OLJCESPC7Z", 1).await;
+    shop.visitor.check_out(&[]).await;
+    let said = shop.stop().await?;
+
+    for line in said.lines() {
+        let line: serde_json::Value = serde_json::from_str(line)?;
+        for field in ["timestamp", "severity", "message", "service.name"] {
+            assert!(line[field].is_string(), "{field}: {line}");
+        }
+    }
+    let access = said.lines().find(|line| line.contains("answered POST /cart with")).unwrap();
+    let access: serde_json::Value = serde_json::from_str(access)?;
+    for (field, is_number) in [
+        ("http.req.path", false),
+        ("http.req.method", false),
+        ("http.req.id", false),
+        ("session", false),
+        ("http.resp.took_ms", true),
+        ("http.resp.status", true),
+        ("http.resp.bytes", true),
+    ] {
+        assert_eq!(access[field].is_number(), is_number, "{field}: {access}");
+    }
+    assert!(said.contains("\"order.id\"") && said.contains("\"transaction.id\""));
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! The shop as processes: one, or ten that find each other by upstream's names.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::Child;
+
+use crate::visitor::Visitor;
+
+/// Each service with the setting that holds its address, after those it calls.
+pub(crate) const SERVICES: [(&str, &str); 10] = [
+    ("adservice", "AD_SERVICE_ADDR"),
+    ("cartservice", "CART_SERVICE_ADDR"),
+    ("currencyservice", "CURRENCY_SERVICE_ADDR"),
+    ("emailservice", "EMAIL_SERVICE_ADDR"),
+    ("paymentservice", "PAYMENT_SERVICE_ADDR"),
+    ("productcatalogservice", "PRODUCT_CATALOG_SERVICE_ADDR"),
+    ("shippingservice", "SHIPPING_SERVICE_ADDR"),
+    ("recommendationservice", "RECOMMENDATION_SERVICE_ADDR"),
+    ("checkoutservice", "CHECKOUT_SERVICE_ADDR"),
+    ("frontend", "FRONTEND_ADDR"),
+];
+
+/// One running binary, and all it has printed so far.
+pub(crate) struct Process {
+    pub(crate) name: &'static str,
+    child: Child,
+    output: Arc<Mutex<String>>,
+    readers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts a binary of this workspace with these settings and no others of ours.
+    pub(crate) fn start(
+        name: &'static str,
+        settings: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Self> {
+        Self::start_as(name, Command::new(binary(name)?), settings)
+    }
+
+    /// The same by another command, which ends up running that binary.
+    pub(crate) fn start_as(
+        name: &'static str,
+        mut command: Command,
+        settings: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Self> {
+        command.env_clear().envs(settings).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
+        let output = Arc::<Mutex<String>>::default();
+        let readers = vec![
+            collect(child.stdout.take().context("no stdout")?, output.clone()),
+            collect(child.stderr.take().context("no stderr")?, output.clone()),
+        ];
+        Ok(Self { name, child, output, readers })
+    }
+
+    pub(crate) fn output(&self) -> String {
+        self.output.lock().unwrap().clone()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+
+    /// Where it listens, once it says so.
+    pub(crate) async fn address(&mut self) -> anyhow::Result<String> {
+        let said = async {
+            loop {
+                let output = self.output();
+                let rest = output.split_once("\"server.address\":\"").map(|(_, rest)| rest);
+                if let Some((address, _)) = rest.and_then(|rest| rest.split_once('"')) {
+                    return Ok(address.to_owned());
+                }
+                if let Some(status) = self.child.try_wait()? {
+                    anyhow::bail!("{} left with {status}: {}", self.name, self.output());
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let limit = tokio::time::timeout(Duration::from_secs(30), said).await;
+        limit.context("it does not say where it listens")?
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits until it has said this.
+    pub(crate) async fn says(&self, text: &str) -> anyhow::Result<()> {
+        let said = async {
+            while !self.output().contains(text) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let limit = tokio::time::timeout(Duration::from_secs(30), said).await;
+        limit.with_context(|| format!("{} never said {text:?}: {}", self.name, self.output()))
+    }
+
+    /// Waits until it is gone, and answers how it went and all it said.
+    pub(crate) async fn wait(mut self) -> anyhow::Result<(ExitStatus, String)> {
+        let limit = Duration::from_secs(40);
+        let status = tokio::time::timeout(limit, self.child.wait())
+            .await
+            .with_context(|| format!("{} does not end: {}", self.name, self.output()))??;
+        for reader in self.readers.drain(..) {
+            reader.await?;
+        }
+        Ok((status, self.output()))
+    }
+}
+
+fn collect(
+    stream: impl AsyncRead + Unpin + Send + 'static,
+    output: Arc<Mutex<String>>,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut output = output.lock().unwrap();
+            output.push_str(&line);
+            output.push('\n');
+        }
+    })
+}
+
+/// A binary beside this test's own.
+pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().and_then(std::path::Path::parent).context("no target folder")?;
+    let path = folder.join(name);
+    anyhow::ensure!(path.exists(), "{name} is not built: run cargo build --workspace");
+    Ok(path)
+}
+
+pub(crate) fn settings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// Processes that are a shop together.
+pub(crate) struct Processes {
+    /// Leaves first, the front door last.
+    pub(crate) all: Vec<Process>,
+    pub(crate) visitor: Visitor,
+    /// Where each service is, by its setting.
+    pub(crate) addresses: BTreeMap<String, String>,
+}
+
+impl Processes {
+    /// The whole shop in one process.
+    pub(crate) async fn one(settings: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+        let mut settings = settings.clone();
+        settings.insert("PORT".to_owned(), "0".to_owned());
+        let mut shop = Process::start("boutique", &settings)?;
+        let visitor = Visitor::new(format!("http://{}", shop.address().await?));
+        Ok(Self { all: vec![shop], visitor, addresses: BTreeMap::new() })
+    }
+
+    /// Ten processes, started leaves first.
+    pub(crate) async fn ten(settings: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+        let mut settings = settings.clone();
+        settings.insert("PORT".to_owned(), "0".to_owned());
+        settings.insert("LISTEN_ADDR".to_owned(), "127.0.0.1".to_owned());
+        let mut all = Vec::new();
+        for (name, addr_key) in SERVICES {
+            let mut process = Process::start(name, &settings)?;
+            settings.insert(addr_key.to_owned(), process.address().await?);
+            all.push(process);
+        }
+        let visitor = Visitor::new(format!("http://{}", settings["FRONTEND_ADDR"]));
+        Ok(Self { all, visitor, addresses: settings })
+    }
+
+    /// Stops front door first, insists that every process ends well, and answers all they said.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<String> {
+        let mut said = String::new();
+        while let Some(process) = self.all.pop() {
+            process.signal("-TERM");
+            let name = process.name;
+            let (status, output) = process.wait().await?;
+            anyhow::ensure!(status.code() == Some(0), "{name} left with {status}: {output}");
+            said.push_str(&output);
+        }
+        Ok(said)
+    }
+}

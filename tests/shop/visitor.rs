@@ -1,0 +1,128 @@
+//! A visitor: an HTTP client with cookies that follows no redirect by itself.
+
+use std::collections::BTreeMap;
+
+use boutique_service::Env;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// The form as the cart page fills it in, for a card that is good for years.
+pub(crate) const FORM: [(&str, &str); 10] = [
+    ("email", "someone@example.com"),
+    ("street_address", "1600 Amphitheatre Parkway"),
+    ("zip_code", "94043"),
+    ("city", "Mountain View"),
+    ("state", "CA"),
+    ("country", "United States"),
+    ("credit_card_number", "4432801561520454"),
+    ("credit_card_expiration_month", "1"),
+    ("credit_card_expiration_year", "2039"),
+    ("credit_card_cvv", "672"),
+];
+
+#[derive(Clone)]
+pub(crate) struct Visitor {
+    client: Client<HttpConnector, Full<Bytes>>,
+    pub(crate) base: String,
+    pub(crate) cookies: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// What stands between two texts of the page.
+    pub(crate) fn between(&self, before: &str, after: &str) -> &str {
+        let rest = self.body.split_once(before).map_or("", |(_, rest)| rest);
+        rest.split_once(after).map_or("", |(text, _)| text)
+    }
+
+    /// Every cookie that was set, whole.
+    pub(crate) fn set_cookies(&self) -> Vec<&str> {
+        let lines = self.headers.get_all(header::SET_COOKIE).iter();
+        lines.map(|line| line.to_str().unwrap()).collect()
+    }
+}
+
+impl Visitor {
+    pub(crate) fn new(base: impl Into<String>) -> Self {
+        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        Self { client, base: base.into(), cookies: BTreeMap::new() }
+    }
+
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
+        let response = self.client.request(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let answer = Answer { status: parts.status, headers: parts.headers, body };
+        for cookie in answer.set_cookies() {
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        answer
+    }
+
+    /// A request with this visitor's cookies.
+    pub(crate) fn request(&self, method: &str, path: &str) -> http::request::Builder {
+        let cookies: Vec<_> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if cookies.is_empty() { request } else { request.header("cookie", cookies.join("; ")) }
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        let request = self.request("GET", path).body(Full::default()).unwrap();
+        self.send(request).await
+    }
+
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.post_raw(path, Some("application/x-www-form-urlencoded"), form).await
+    }
+
+    pub(crate) async fn post_raw(
+        &mut self,
+        path: &str,
+        content_type: Option<&str>,
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let mut request = self.request("POST", path);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let request = request.body(Full::new(body.into())).unwrap();
+        self.send(request).await
+    }
+
+    pub(crate) async fn add(&mut self, product_id: &str, quantity: u32) -> Answer {
+        self.post("/cart", &[("product_id", product_id), ("quantity", &quantity.to_string())]).await
+    }
+
+    /// Checks out with the form as it stands, but for these fields.
+    pub(crate) async fn check_out(&mut self, changed: &[(&str, &str)]) -> Answer {
+        let kept = FORM.iter().filter(|(name, _)| changed.iter().all(|(other, _)| other != name));
+        let fields: Vec<_> = kept.chain(changed).copied().collect();
+        self.post("/cart/checkout", &fields).await
+    }
+}
+
+/// The shop in this process, and its first visitor.
+pub(crate) async fn open(settings: &Env) -> anyhow::Result<(Visitor, boutique::Shop, Env)> {
+    let mut env = settings.clone();
+    env.set("PORT", "0");
+    let shop = boutique::open(&mut env).await?;
+    let base = format!("http://{}", shop.address().unwrap());
+    Ok((Visitor::new(base), shop, env))
+}

@@ -1,0 +1,337 @@
+//! Below the pages: raw bytes on the frontend's port and on a gRPC port. Whatever comes, the port
+//! answers with the right code, closes what is not worth keeping, and serves the next.
+
+use std::time::{Duration, Instant};
+
+use boutique_proto::health::health_check_response::ServingStatus;
+use boutique_proto::health::health_client::HealthClient;
+use boutique_proto::health::{HealthCheckRequest, HealthListRequest};
+use boutique_service::testing::serve;
+use boutique_service::{Channel, Env, Running, channel};
+use http::{HeaderValue, Request};
+use http_body_util::{BodyExt as _, Full};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::body::Body;
+use tonic::codegen::Service as _;
+use tonic::{Code, Status};
+
+use crate::visitor::open;
+
+/// Sends bytes and answers everything that comes back until the other side closes.
+async fn exchange(address: &str, bytes: &[u8]) -> anyhow::Result<(String, Duration)> {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(bytes).await?;
+    let mut answer = Vec::new();
+    // A reset is an end too.
+    let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await?;
+    Ok((String::from_utf8_lossy(&answer).into_owned(), began.elapsed()))
+}
+
+/// Bad inputs H-20, H-21 and W-01, and half a header: an end within 15 seconds, here with room for
+/// a busy machine. All at once, because each takes its time.
+#[tokio::test]
+async fn a_peer_that_falls_silent_is_shown_the_door() -> anyhow::Result<()> {
+    let (visitor, _shop, _) = open(&Env::default()).await?;
+    let web = visitor.base.trim_start_matches("http://").to_owned();
+    let ads = serve(adservice::SERVICE, &Env::default(), adservice::routes).await?;
+    let grpc = ads.address().unwrap().to_string();
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    let mut silent = tokio::task::JoinSet::new();
+    for (id, address, sent, answer) in [
+        (
+            "H-20",
+            &web,
+            format!("POST /cart HTTP/1.1\r\nhost: x\r\n{form}content-length: 1000\r\n\r\na"),
+            "HTTP/1.1 408 ",
+        ),
+        (
+            "H-21",
+            &web,
+            format!(
+                "POST /cart HTTP/1.1\r\nhost: x\r\n{form}transfer-encoding: chunked\r\n\r\n1\r\na\r\n"
+            ),
+            "HTTP/1.1 408 ",
+        ),
+        ("nothing", &web, String::new(), ""),
+        ("half a header", &web, "GET / HTTP/1.1\r\nhost: x\r\nx-half: ".to_owned(), ""),
+        ("one letter", &web, "P".to_owned(), ""),
+        ("W-01", &grpc, String::new(), ""),
+        ("half a preface", &grpc, "PRI * HTTP/2.0\r\n".to_owned(), ""),
+    ] {
+        let address = address.clone();
+        silent.spawn(async move { (id, exchange(&address, sent.as_bytes()).await, answer) });
+    }
+    while let Some(finished) = silent.join_next().await {
+        let (id, answer, expected) = finished?;
+        let (answer, took) = answer?;
+        assert!(
+            answer.starts_with(expected) && answer.is_empty() == expected.is_empty(),
+            "{id}: {answer}"
+        );
+        assert!(took < Duration::from_secs(20), "{id}: {took:?}");
+    }
+    Ok(())
+}
+
+/// Bad inputs H-17, H-23, H-25 and H-67, promise F3.
+#[tokio::test]
+async fn a_request_that_is_none_gets_the_right_code() -> anyhow::Result<()> {
+    let (visitor, _shop, _) = open(&Env::default()).await?;
+    let web = visitor.base.trim_start_matches("http://").to_owned();
+    let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let close = "connection: close\r\n";
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    for (id, sent, status) in [
+        ("H-23 folded", format!("GET / HTTP/1.1\r\nhost: x\r\na: b\r\n c\r\n{close}\r\n"), "400"),
+        ("H-23 NUL", format!("GET / HTTP/1.1\r\nhost: x\r\na: b\0c\r\n{close}\r\n"), "400"),
+        ("H-23 no colon", format!("GET / HTTP/1.1\r\nhost: x\r\nabc\r\n{close}\r\n"), "400"),
+        ("H-25 none", format!("GET / HTTP/1.1\r\n{close}\r\n"), "400"),
+        ("H-25 two", format!("GET / HTTP/1.1\r\nhost: x\r\nhost: y\r\n{close}\r\n"), "400"),
+        ("garbage", "\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), "400"),
+        (
+            "F3 long",
+            format!("GET / HTTP/1.1\r\nhost: x\r\na: {}\r\n\r\n", "x".repeat(40_000)),
+            "431",
+        ),
+        ("F3 many", format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n"), "431"),
+        ("H-67 HTTP/1.0", "GET /_healthz HTTP/1.0\r\n\r\n".to_owned(), "200"),
+        ("H-67 close", format!("GET /_healthz HTTP/1.1\r\nhost: x\r\n{close}\r\n"), "200"),
+        (
+            "H-17",
+            format!("POST /cart HTTP/1.1\r\nhost: x\r\n{form}content-length: 10485760\r\n\r\na="),
+            "413",
+        ),
+        (
+            "H-17 chunked",
+            format!(
+                "POST /cart HTTP/1.1\r\nhost: x\r\n{form}transfer-encoding: chunked\r\n\r\n20000\r\n{}",
+                "x".repeat(0x20000)
+            ),
+            "413",
+        ),
+    ] {
+        let (answer, took) = exchange(&web, sent.as_bytes()).await?;
+        let found = answer.split(' ').nth(1).unwrap_or_default();
+        assert_eq!(found, status, "{id}: {answer}");
+        assert!(took < Duration::from_secs(8), "{id}: {took:?}");
+    }
+
+    let pipelined = "GET /_healthz HTTP/1.1\r\nhost: x\r\n\r\n".repeat(99)
+        + "GET /_healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let (answer, _) = exchange(&web, pipelined.as_bytes()).await?;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 100);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_frontend_answers_health_beside_its_pages() -> anyhow::Result<()> {
+    let (visitor, _shop, mut env) = open(&Env::default()).await?;
+    env.set("FRONT", visitor.base.as_str());
+    let mut health = HealthClient::new(channel(&env, "FRONT")?);
+    let answer = health.check(HealthCheckRequest::default()).await?.into_inner();
+    assert_eq!(answer.status(), ServingStatus::Serving);
+    Ok(())
+}
+
+async fn carts() -> anyhow::Result<(Channel, Running)> {
+    let running = serve(cartservice::SERVICE, &Env::default(), cartservice::routes).await?;
+    let mut env = Env::default();
+    env.set("CARTS", running.address().unwrap().to_string());
+    Ok((channel(&env, "CARTS")?, running))
+}
+
+/// Bad input G-48.
+#[tokio::test]
+async fn health_knows_its_own_names_and_no_others() -> anyhow::Result<()> {
+    let (channel, running) = carts().await?;
+    let mut health = HealthClient::new(channel);
+    let about = |service: &str| HealthCheckRequest { service: service.to_owned() };
+
+    for name in ["", "hipstershop.CartService", "cartservice"] {
+        let answer = health.check(about(name)).await?.into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
+    }
+    for name in ["hipstershop.AdService", "nobody"] {
+        let refused = health.check(about(name)).await.unwrap_err();
+        assert_eq!((refused.code(), refused.message()), (Code::NotFound, "unknown service"));
+    }
+    let mut names: Vec<_> =
+        health.list(HealthListRequest {}).await?.into_inner().statuses.into_keys().collect();
+    names.sort();
+    assert_eq!(names, ["", "cartservice", "hipstershop.CartService"]);
+
+    // Watch streams, so it needs a client that does.
+    let address = format!("http://{}", running.address().unwrap());
+    let mut plain = HealthClient::connect(address).await?;
+    let mut known = plain.watch(about("")).await?.into_inner();
+    let mut unknown = plain.watch(about("nobody")).await?.into_inner();
+    assert_eq!(known.message().await?.unwrap().status(), ServingStatus::Serving);
+    assert_eq!(unknown.message().await?.unwrap().status(), ServingStatus::ServiceUnknown);
+    // Bad input G-49: a stream that is open, read or not, ends with the drain.
+    let unread = plain.watch(about("")).await?;
+    let began = Instant::now();
+    let stopping = tokio::spawn(running.stop());
+    assert_eq!(known.message().await?.unwrap().status(), ServingStatus::NotServing);
+    assert!(known.message().await?.is_none() && unknown.message().await?.is_none());
+    stopping.await?;
+    assert!(began.elapsed() < Duration::from_secs(3));
+    drop(unread);
+    Ok(())
+}
+
+/// Sends bytes as the body of a call, and answers its status.
+async fn call(
+    channel: &Channel,
+    path: &str,
+    headers: &[(&'static str, HeaderValue)],
+    body: Vec<u8>,
+) -> Status {
+    let mut request = Request::post(format!("http://carts{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Body::new(Full::from(body)))
+        .unwrap();
+    request
+        .headers_mut()
+        .extend(headers.iter().map(|(n, v)| (http::HeaderName::from_static(n), v.clone())));
+    match channel.clone().call(request).await {
+        Err(status) => status,
+        Ok(response) => {
+            let (parts, body) = response.into_parts();
+            let trailers = body.collect().await.unwrap().trailers().cloned();
+            let status = Status::from_header_map(&trailers.unwrap_or(parts.headers));
+            status.unwrap_or_else(|| Status::new(Code::Unknown, format!("HTTP {}", parts.status)))
+        }
+    }
+}
+
+/// A message with gRPC's five bytes before it.
+fn framed(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    [&[0], &length[..], message].concat()
+}
+
+/// Bad inputs G-50 to G-59.
+#[tokio::test]
+async fn a_call_that_is_none_gets_the_right_code_and_the_connection_lives() -> anyhow::Result<()> {
+    let (channel, _running) = carts().await?;
+    let get = "/hipstershop.CartService/GetCart";
+    let add = "/hipstershop.CartService/AddItem";
+    let good = framed(b"\x0a\x01u");
+    let deep = [vec![0x1b; 1_000], vec![0x1c; 1_000]].concat();
+    let endless = [vec![0x1b; 100_000]].concat();
+    let long = HeaderValue::from_str(&"x".repeat(100_000))?;
+    let timeout = HeaderValue::from_static("nonsense");
+    for (id, path, headers, body, codes) in [
+        ("good", get, vec![], good.clone(), &[Code::Ok][..]),
+        ("G-50", "/hipstershop.CartService/Nothing", vec![], good.clone(), &[Code::Unimplemented]),
+        ("G-50", "/nobody.Nothing/Nothing", vec![], good.clone(), &[Code::Unimplemented]),
+        ("G-50", "/", vec![], good.clone(), &[Code::Unimplemented]),
+        ("G-51", get, vec![], framed(&vec![0; 4 * 1024 * 1024 + 1]), &[Code::ResourceExhausted]),
+        ("G-53 random", add, vec![], framed(&[0xff; 64]), &[Code::Internal]),
+        ("G-53 wire type", add, vec![], framed(b"\x08\x01"), &[Code::Internal]),
+        ("G-53 deep", add, vec![], framed(&deep), &[Code::Internal, Code::InvalidArgument]),
+        ("G-53 endless", add, vec![], framed(&endless), &[Code::Internal]),
+        ("G-55", get, vec![], framed(b"\x0a\x02\xff\xfe"), &[Code::Internal]),
+        (
+            "G-56 two",
+            get,
+            vec![],
+            [good.clone(), good.clone()].concat(),
+            &[Code::Ok, Code::Internal, Code::Unimplemented],
+        ),
+        ("G-56 none", get, vec![], vec![], &[Code::Internal, Code::Unimplemented]),
+        (
+            "compressed",
+            get,
+            vec![],
+            [&[1][..], &good[1..]].concat(),
+            &[Code::Internal, Code::Unimplemented],
+        ),
+        ("cut", get, vec![], good[..6].to_vec(), &[Code::Internal, Code::Unknown]),
+        (
+            "G-59 long",
+            get,
+            vec![("x-long", long)],
+            good.clone(),
+            &[Code::ResourceExhausted, Code::Internal, Code::Unavailable, Code::Unknown],
+        ),
+        (
+            "G-59 base64",
+            get,
+            vec![("x-bin", HeaderValue::from_static("~~~"))],
+            good.clone(),
+            &[Code::Ok, Code::Internal],
+        ),
+        ("timeout", get, vec![("grpc-timeout", timeout)], good.clone(), &[Code::Ok]),
+    ] {
+        let status = call(&channel, path, &headers, body).await;
+        assert!(codes.contains(&status.code()), "{id}: {status:?}");
+        assert_eq!(call(&channel, get, &[], good.clone()).await.code(), Code::Ok, "after {id}");
+    }
+    Ok(())
+}
+
+/// Promise F6, by the shared layer of every service: random messages find no panic.
+#[tokio::test]
+async fn no_random_message_finds_a_panic() -> anyhow::Result<()> {
+    use std::collections::hash_map::RandomState;
+    use std::hash::BuildHasher as _;
+    let (_, _shop, env) = open(&Env::default()).await?;
+    let random = RandomState::new();
+    for (addr_key, methods) in [
+        ("AD_SERVICE_ADDR", &["hipstershop.AdService/GetAds"][..]),
+        (
+            "CART_SERVICE_ADDR",
+            &[
+                "hipstershop.CartService/AddItem",
+                "hipstershop.CartService/GetCart",
+                "hipstershop.CartService/EmptyCart",
+            ],
+        ),
+        ("CHECKOUT_SERVICE_ADDR", &["hipstershop.CheckoutService/PlaceOrder"]),
+        ("CURRENCY_SERVICE_ADDR", &["hipstershop.CurrencyService/Convert"]),
+        ("EMAIL_SERVICE_ADDR", &["hipstershop.EmailService/SendOrderConfirmation"]),
+        ("PAYMENT_SERVICE_ADDR", &["hipstershop.PaymentService/Charge"]),
+        (
+            "PRODUCT_CATALOG_SERVICE_ADDR",
+            &[
+                "hipstershop.ProductCatalogService/GetProduct",
+                "hipstershop.ProductCatalogService/SearchProducts",
+            ],
+        ),
+        ("RECOMMENDATION_SERVICE_ADDR", &["hipstershop.RecommendationService/ListRecommendations"]),
+        (
+            "SHIPPING_SERVICE_ADDR",
+            &["hipstershop.ShippingService/GetQuote", "hipstershop.ShippingService/ShipOrder"],
+        ),
+    ] {
+        let channel = channel(&env, addr_key)?;
+        for method in methods {
+            for round in 0..300_u64 {
+                // Fields with plausible tags, lengths and numbers, nested now and then.
+                let mut message = Vec::new();
+                for step in 0..round % 12 {
+                    let bits = random.hash_one((method, round, step)).to_le_bytes();
+                    match bits[0] % 3 {
+                        0 => message.extend([(bits[1] % 6 + 1) << 3, bits[2] & 0x7f]),
+                        1 => message
+                            .extend([&[(bits[1] % 6 + 1) << 3 | 2, 4][..], &bits[2..6]].concat()),
+                        _ => message.extend(
+                            [
+                                &[(bits[1] % 6 + 1) << 3 | 2, 6, 0x10][..],
+                                &[0xff, 0xff, 0xff, 0xff, bits[2] & 0x7f],
+                            ]
+                            .concat(),
+                        ),
+                    }
+                }
+                let status = call(&channel, &format!("/{method}"), &[], framed(&message)).await;
+                assert_ne!(status.message(), "internal error", "{method} panics at {message:?}");
+            }
+        }
+    }
+    Ok(())
+}
