@@ -23,7 +23,7 @@ use tower::{Service, ServiceExt as _};
 
 use crate::call::Call;
 use crate::env::{Env, EnvError};
-use crate::server::{Served, rpc_attributes};
+use crate::layer::{Served, rpc_attributes};
 
 /// How long a call may take by default, and the setting that says otherwise. A caller with less
 /// time left makes it less. The budgets of the whole shop are drawn so that the sum along every

@@ -23,7 +23,7 @@ use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::server::Served;
+use crate::layer::Served;
 
 /// Connections at one time; more are closed as they come.
 const MAX_CONNECTIONS: usize = 8192;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::server::Served;
+use crate::layer::Served;
 
 /// A snapshot of settings under upstream's names. An empty value counts as absent.
 ///

@@ -18,7 +18,8 @@ use crate::env::{Env, EnvError};
 use crate::server::{App, Running, Service, port, spawn};
 use crate::telemetry;
 
-const HEALTH_ADDR: &str = "HEALTH_ADDR";
+/// Where the healthcheck finds the service; a name that no process has a setting by.
+const HEALTH_ADDR: &str = "healthcheck";
 
 /// Runs one service as a process until SIGTERM or SIGINT. With `healthcheck` as first argument it
 /// asks the running one instead, and succeeds if that is SERVING.

@@ -1,5 +1,9 @@
 //! What every service has from the bootstrap, shown on one that the test plays.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and one is told to"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,0 +1,204 @@
+//! What our server and client layers cost beside plain tonic: CPU per unary call (the catalogue's
+//! `GetProduct`), lone and with nine in flight. Client and server are processes of their own, on one
+//! processor; the two kinds alternate, and the medians of all rounds are compared.
+//!
+//! `cargo bench -p boutique-service --bench overhead`
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where it cannot go on"
+)]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
+use boutique_proto::product_catalog_service_server::{
+    ProductCatalogService, ProductCatalogServiceServer,
+};
+use boutique_proto::{
+    Empty, GetProductRequest, ListProductsResponse, Money, Product, SearchProductsRequest,
+    SearchProductsResponse,
+};
+use boutique_service::testing::serve;
+use boutique_service::{App, Env, Service, channel};
+use tonic::body::Body;
+use tonic::codegen::Service as TowerService;
+use tonic::{Request, Response, Status};
+
+const ROUNDS: usize = 11;
+const CALLS: usize = 20_000;
+const SERVICE: Service =
+    Service { name: "productcatalogservice", port: 0, addr_key: "PRODUCT_CATALOG_SERVICE_ADDR" };
+
+struct Catalog;
+
+#[tonic::async_trait]
+impl ProductCatalogService for Catalog {
+    async fn list_products(
+        &self,
+        _: Request<Empty>,
+    ) -> Result<Response<ListProductsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn get_product(
+        &self,
+        request: Request<GetProductRequest>,
+    ) -> Result<Response<Product>, Status> {
+        Ok(Response::new(Product {
+            id: request.into_inner().id,
+            name: "Sunglasses".to_owned(),
+            description: "Slim frames that shade the brightest street and the longest drive."
+                .to_owned(),
+            picture: "/static/img/products/sunglasses.jpg".to_owned(),
+            price_usd: Some(Money {
+                currency_code: "USD".to_owned(),
+                units: 19,
+                nanos: 990_000_000,
+            }),
+            categories: vec!["accessories".to_owned()],
+        }))
+    }
+    async fn search_products(
+        &self,
+        _: Request<SearchProductsRequest>,
+    ) -> Result<Response<SearchProductsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    match arguments.get(1).map(String::as_str) {
+        Some("server") => runtime.block_on(server(&arguments[2])),
+        Some("client") => {
+            runtime.block_on(client(&arguments[2], &arguments[3], arguments[4].parse().unwrap()));
+        }
+        _ => compare(),
+    }
+}
+
+async fn server(kind: &str) {
+    let catalog = ProductCatalogServiceServer::new(Catalog);
+    if kind == "ours" {
+        let app = App::grpc(catalog);
+        let running = serve(SERVICE, &Env::default(), async |_: &Env| Ok(app)).await.unwrap();
+        println!("{}", running.address().unwrap());
+        std::future::pending::<()>().await;
+    }
+    let incoming = tonic::transport::server::TcpIncoming::bind("127.0.0.1:0".parse().unwrap())
+        .unwrap()
+        .with_nodelay(Some(true));
+    println!("{}", incoming.local_addr().unwrap());
+    tonic::transport::Server::builder()
+        .add_service(catalog)
+        .serve_with_incoming(incoming)
+        .await
+        .unwrap();
+}
+
+/// Calls, and prints the nanoseconds of CPU that took here.
+async fn client(kind: &str, address: &str, in_flight: usize) {
+    if kind == "ours" {
+        let mut env = Env::default();
+        env.set(SERVICE.addr_key, address);
+        env.set("PRODUCT_CATALOG_TIMEOUT", "30s");
+        let client = ProductCatalogServiceClient::new(channel(&env, SERVICE.addr_key).unwrap());
+        println!("{}", calls(client, in_flight).await);
+    } else {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+        let connected = endpoint.unwrap().connect().await.unwrap();
+        println!("{}", calls(ProductCatalogServiceClient::new(connected), in_flight).await);
+    }
+}
+
+async fn calls<C>(client: ProductCatalogServiceClient<C>, in_flight: usize) -> u64
+where
+    C: TowerService<http::Request<Body>, Response = http::Response<Body>>,
+    C: Clone + Send + 'static,
+    C::Error: Into<Box<dyn std::error::Error + Send + Sync>> + std::fmt::Debug,
+    C::Future: Send,
+{
+    let began = cpu("self");
+    let callers: Vec<_> = (0..in_flight)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move {
+                for _ in 0..CALLS / in_flight {
+                    let request = GetProductRequest { id: "OLJCESPC7Z".to_owned() };
+                    client.get_product(request).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    cpu("self") - began
+}
+
+fn compare() {
+    println!("CPU per call in µs, medians of {ROUNDS} alternating rounds of {CALLS} calls");
+    println!("in flight  side    plain   ours   difference");
+    for in_flight in [1, 9] {
+        let mut results = [[vec![], vec![]], [vec![], vec![]]];
+        for _ in 0..ROUNDS {
+            for (kind, name) in ["plain", "ours"].into_iter().enumerate() {
+                let (client, server) = round(name, in_flight);
+                results[kind][0].push(client);
+                results[kind][1].push(server);
+            }
+        }
+        for (side, name) in ["client", "server"].into_iter().enumerate() {
+            let median = |kind: usize| {
+                let mut all: Vec<f64> = results[kind][side].clone();
+                all.sort_by(f64::total_cmp);
+                all[all.len() / 2]
+            };
+            let (plain, ours) = (median(0), median(1));
+            let percent = (ours / plain - 1.0) * 100.0;
+            println!(
+                "{in_flight:>9}  {name}  {plain:>6.2} {ours:>6.2}   {:+.2} ({percent:+.0} %)",
+                ours - plain
+            );
+        }
+    }
+}
+
+/// One round of one kind: CPU per call of the client and of the server.
+fn round(kind: &str, in_flight: usize) -> (f64, f64) {
+    let mut server = start(&["server", kind]);
+    let address = line(&mut server);
+    let pid = server.id().to_string();
+    let warm = start(&["client", kind, &address, "9"]).wait_with_output().unwrap();
+    assert!(warm.status.success());
+    let before = cpu(&pid);
+    let mut client = start(&["client", kind, &address, &in_flight.to_string()]);
+    let in_client: f64 = line(&mut client).parse().unwrap();
+    let in_server = (cpu(&pid) - before) as f64;
+    server.kill().unwrap();
+    server.wait().unwrap();
+    client.wait().unwrap();
+    (in_client / CALLS as f64 / 1e3, in_server / CALLS as f64 / 1e3)
+}
+
+/// This binary again, on one processor.
+fn start(arguments: &[&str]) -> Child {
+    let own = std::env::current_exe().unwrap();
+    let mut command = Command::new("taskset");
+    command.args(["-c", "1"]).arg(own).args(arguments);
+    command.stdout(Stdio::piped()).spawn().unwrap()
+}
+
+fn line(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    line.trim().to_owned()
+}
+
+/// Nanoseconds that a process's only thread has run for.
+fn cpu(pid: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}

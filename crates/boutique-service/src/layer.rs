@@ -1,0 +1,293 @@
+//! The layer around every request, by whatever way it comes: trace, deadline, panic isolation, and
+//! the one place where a failure is logged.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus, Tracer as _};
+use opentelemetry_sdk::trace::Span;
+use tonic::{Code, Status};
+use tower::ServiceExt as _;
+
+use crate::call::{Call, Identity, Trace};
+
+/// A service's routes with the layer around them; what a connection or an `inproc:` call talks to.
+pub(crate) struct Served {
+    pub(crate) router: axum::Router,
+    pub(crate) identity: Arc<Identity>,
+}
+
+impl Served {
+    /// Answers one request; whatever happens inside, there is an answer.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
+            return plain(StatusCode::BAD_REQUEST);
+        }
+        let about = About::of(&request);
+        let deadline = timeout_of(request.headers()).map(|left| tokio::time::Instant::now() + left);
+        let mut trace = Trace::from_headers(request.headers());
+        let span = about.start_span(&self.identity, &trace);
+        if let Some(span) = &span {
+            trace = trace.under(span.span_context().clone());
+        }
+        let call = Call { identity: self.identity.clone(), deadline, trace };
+
+        let work = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
+        let finished = match deadline {
+            None => Ok(call.clone().scope(work).await),
+            Some(at) => tokio::time::timeout_at(at, call.clone().scope(work)).await,
+        };
+        let response = match finished {
+            Ok(Ok(Ok(response))) => about.mend(response),
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(_panic)) => about.failure(Status::internal("internal error")),
+            Err(_elapsed) => about.failure(Status::deadline_exceeded("deadline exceeded")),
+        };
+        call.scope_now(|| about.finish(&response, span));
+        response
+    }
+}
+
+/// What is known of a request before it is answered.
+struct About {
+    grpc: bool,
+    method: http::Method,
+    path: String,
+    began: Instant,
+}
+
+impl About {
+    fn of(request: &Request<Body>) -> Self {
+        let content_type = request.headers().get(header::CONTENT_TYPE);
+        Self {
+            grpc: content_type
+                .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            began: Instant::now(),
+        }
+    }
+
+    /// A gRPC path without its leading slash is the method's full name.
+    fn rpc(&self) -> &str {
+        self.path.trim_start_matches('/')
+    }
+
+    fn start_span(&self, identity: &Identity, trace: &Trace) -> Option<Span> {
+        let tracing = identity.tracing.as_ref()?;
+        if self.path.starts_with("/grpc.health.v1.") || self.path.ends_with("/_healthz") {
+            return None;
+        }
+        let (name, attributes) = match self.grpc {
+            true => (self.rpc().to_owned(), rpc_attributes(self.rpc())),
+            false => {
+                let method = KeyValue::new("http.request.method", self.method.to_string());
+                (
+                    self.method.to_string(),
+                    vec![method, KeyValue::new("url.path", self.path.clone())],
+                )
+            }
+        };
+        let builder = tracing
+            .tracer
+            .span_builder(name)
+            .with_kind(SpanKind::Server)
+            .with_attributes(attributes);
+        Some(tracing.tracer.build_with_context(builder, &trace.parent()))
+    }
+
+    /// The answer to a request that did not finish by itself.
+    fn failure(&self, status: Status) -> Response<Body> {
+        if self.grpc {
+            return status.into_http();
+        }
+        let code = match status.code() == Code::DeadlineExceeded {
+            true => StatusCode::SERVICE_UNAVAILABLE,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut response = plain(code);
+        response.extensions_mut().insert(status);
+        response
+    }
+
+    /// Gives a message over the size limit the code that gRPC has for it; tonic has another.
+    fn mend(&self, response: Response<Body>) -> Response<Body> {
+        match response.extensions().get::<Status>() {
+            Some(status)
+                if self.grpc
+                    && status.code() == Code::OutOfRange
+                    && status.message().contains("message length too large") =>
+            {
+                Status::resource_exhausted(status.message()).into_http()
+            }
+            Some(_) | None => response,
+        }
+    }
+
+    /// Logs the request once and ends its span.
+    fn finish(&self, response: &Response<Body>, span: Option<Span>) {
+        let status = response.extensions().get::<Status>();
+        if self.grpc {
+            self.log_rpc(status);
+        } else if response.status().is_server_error()
+            && let Some(status) = status
+        {
+            tracing::error!(
+                http.route = route(response),
+                error = chain(status),
+                "failed to answer {} {}",
+                self.method,
+                route(response).unwrap_or_default(),
+            );
+        }
+        let Some(mut span) = span else { return };
+        if self.grpc {
+            let code = status.map_or(Code::Ok, Status::code);
+            span.set_attribute(KeyValue::new("rpc.grpc.status_code", code as i64));
+            if is_our_fault(code) {
+                span.set_status(SpanStatus::error(""));
+            }
+        } else {
+            if let Some(route) = route(response) {
+                span.update_name(format!("{} {route}", self.method));
+                span.set_attribute(KeyValue::new("http.route", route.to_owned()));
+            }
+            let code = response.status();
+            span.set_attribute(KeyValue::new(
+                "http.response.status_code",
+                i64::from(code.as_u16()),
+            ));
+            if code.is_server_error() {
+                span.set_status(SpanStatus::error(""));
+            }
+        }
+        span.end();
+    }
+
+    fn log_rpc(&self, status: Option<&Status>) {
+        let method = self.rpc();
+        let code = status.map_or(Code::Ok, Status::code);
+        let duration_ms = self.began.elapsed().as_secs_f64() * 1e3;
+        match status {
+            Some(status) if was_logged(status) => {}
+            Some(status) if is_our_fault(code) => tracing::error!(
+                rpc.method = method,
+                rpc.grpc.status_code = ?code,
+                duration_ms,
+                error = chain(status),
+                "failed to answer {method}",
+            ),
+            // What a client got wrong is told by code alone: the text may hold what it sent.
+            Some(_) => tracing::info!(
+                rpc.method = method,
+                rpc.grpc.status_code = ?code,
+                duration_ms,
+                "refused {method}",
+            ),
+            None => tracing::debug!(
+                rpc.method = method,
+                rpc.grpc.status_code = ?code,
+                duration_ms,
+                "answered {method}",
+            ),
+        }
+    }
+}
+
+/// The attributes of an RPC's span, on either side.
+pub(crate) fn rpc_attributes(full_method: &str) -> Vec<KeyValue> {
+    let (service, method) = full_method.split_once('/').unwrap_or((full_method, ""));
+    vec![
+        KeyValue::new("rpc.system", "grpc"),
+        KeyValue::new("rpc.service", service.to_owned()),
+        KeyValue::new("rpc.method", method.to_owned()),
+    ]
+}
+
+/// Whether a person on our side should look, as opposed to the caller.
+fn is_our_fault(code: Code) -> bool {
+    match code {
+        Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => true,
+        Code::Ok
+        | Code::Cancelled
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Unauthenticated => false,
+    }
+}
+
+/// A status whose cause has been logged where more was known about it than the shared layer knows.
+#[derive(Debug, thiserror::Error)]
+#[error("logged before")]
+struct AlreadyLogged;
+
+/// Marks a status as logged, so that it is not logged twice.
+pub fn already_logged(mut status: Status) -> Status {
+    status.set_source(Arc::new(AlreadyLogged));
+    status
+}
+
+fn was_logged(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(|cause| cause.is::<AlreadyLogged>())
+}
+
+/// A failure with everything that led to it, in one line.
+fn chain(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn route(response: &Response<Body>) -> Option<&str> {
+    response.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+fn has_one_host(headers: &HeaderMap) -> bool {
+    headers.get_all(header::HOST).iter().count() == 1
+}
+
+fn plain(code: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = code;
+    response
+}
+
+/// What a gRPC caller has left, from `grpc-timeout`: up to eight digits and a unit.
+fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let value = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 3600)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}

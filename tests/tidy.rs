@@ -1,0 +1,230 @@
+//! The house rules, kept by a test: what may depend on what, what stays pure, what looks equal, and
+//! that the README says what is.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const CRATES: [&str; 3] = ["boutique-money", "boutique-proto", "boutique-service"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(root().join(&path)).unwrap_or_default()
+}
+
+/// Every folder below `folder`.
+fn members(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).unwrap();
+    let mut folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|path| path.join("Cargo.toml").exists());
+    folders.sort();
+    folders
+}
+
+fn packages() -> Vec<PathBuf> {
+    ["crates", "services", "tools"].into_iter().flat_map(members).collect()
+}
+
+/// Every Rust file of the repository.
+fn sources() -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") && !path.ends_with(".git") {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(root(), &mut found);
+    assert!(found.len() > 60);
+    found
+}
+
+/// The names of a manifest's dependencies, those of its tests apart.
+fn dependencies(package: &Path) -> Vec<String> {
+    let manifest = read(package.join("Cargo.toml"));
+    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
+    let section = section.split("\n[").next().unwrap_or_default();
+    let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+    names.filter(|name| !name.is_empty() && !name.starts_with('#')).map(str::to_owned).collect()
+}
+
+fn package_name(package: &Path) -> String {
+    let manifest = read(package.join("Cargo.toml"));
+    let line = manifest.lines().find(|line| line.starts_with("name = ")).unwrap();
+    line.split('"').nth(1).unwrap().to_owned()
+}
+
+/// Everything in double quotes that is written like a setting.
+fn settings_in(text: &str) -> BTreeSet<String> {
+    let is_setting = |text: &&str| {
+        text.len() > 3
+            && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.split('"').filter(is_setting).map(str::to_owned).collect()
+}
+
+#[test]
+fn no_floor_leans_on_a_higher_one_and_no_service_on_another() {
+    let services: Vec<_> = members("services").iter().map(|path| package_name(path)).collect();
+    assert_eq!(services.len(), 10);
+    for (floor, name) in CRATES.iter().enumerate() {
+        for dependency in dependencies(&Path::new("crates").join(name)) {
+            let place = CRATES.iter().position(|other| *other == dependency);
+            assert!(place.is_none_or(|place| place < floor), "{name} leans on {dependency}");
+            assert!(!services.contains(&dependency), "{name} leans on {dependency}");
+        }
+    }
+    for package in members("services").iter().chain(&members("tools")) {
+        for dependency in dependencies(package) {
+            assert!(!services.contains(&dependency), "{package:?} leans on {dependency}");
+            assert_ne!(dependency, "boutique", "{package:?} leans on the shop");
+        }
+    }
+}
+
+#[test]
+fn a_domain_neither_waits_nor_asks_the_time_nor_speaks_wire() {
+    let mut domains = 0;
+    for path in sources() {
+        let text = path.to_string_lossy().into_owned();
+        if !text.contains("/src/domain.rs") && !text.contains("/src/domain/") {
+            continue;
+        }
+        domains += 1;
+        let code = fs::read_to_string(&path).unwrap();
+        for word in ["tokio", "tonic", "boutique_proto", "std::env", "::now", "async", "tracing"] {
+            assert!(!code.contains(word), "{text} has {word}");
+        }
+    }
+    assert!(domains >= 10);
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for path in sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//!") || text.starts_with("#![doc = "), "{}", path.display());
+    }
+}
+
+#[test]
+fn every_manifest_takes_from_the_workspace() {
+    for package in packages() {
+        let manifest = read(package.join("Cargo.toml"));
+        for key in ["version", "edition", "rust-version", "license", "publish"] {
+            assert!(
+                manifest.contains(&format!("\n{key}.workspace = true\n")),
+                "{package:?}: {key}"
+            );
+        }
+        assert!(manifest.contains("[lints]\nworkspace = true\n"), "{package:?}");
+        for line in manifest.lines().filter(|line| line.contains('=') && line.contains("\"")) {
+            let own = ["name", "description"].iter().any(|key| line.starts_with(key));
+            assert!(own || line.contains("workspace = true"), "{package:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn every_service_has_the_same_main_and_the_same_files() {
+    for package in members("services") {
+        let name = package_name(&package);
+        let main = read(package.join("src/main.rs"));
+        let expected = read("services/shipping/src/main.rs").replace("shippingservice", &name);
+        assert_eq!(main, expected, "{name}");
+        let lib = read(package.join("src/lib.rs"));
+        assert!(lib.contains("pub const SERVICE: Service"), "{name}");
+        assert!(lib.contains("pub async fn routes("), "{name}");
+        assert!(lib.lines().count() <= 45, "{name}");
+        for file in ["README.md", "src/domain.rs"] {
+            assert!(package.join(file).exists(), "{name} has no {file}");
+        }
+        assert!(read(package.join("README.md")).lines().count() <= 45, "{name}");
+    }
+}
+
+#[test]
+fn functions_fit_a_screen_and_files_a_sitting() {
+    for path in sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap().lines();
+        let is_test = path.to_string_lossy().contains("/tests/");
+        let mut began = None;
+        for (number, line) in code.enumerate() {
+            assert!(is_test || number <= 500, "{} is too long", path.display());
+            let indent = line.len() - line.trim_start().len();
+            let opens = line.contains("fn ") && !line.trim_start().starts_with("//");
+            if opens && !line.trim_end().ends_with([';', '}']) {
+                began = Some((number, indent));
+            } else if let Some((start, outer)) = began
+                && indent == outer
+                && line.trim() == "}"
+            {
+                let length = number - start;
+                assert!(
+                    is_test || length <= 60,
+                    "{}:{} has {length} lines",
+                    path.display(),
+                    start + 1
+                );
+                began = None;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_has_a_row_for_every_service() {
+    let readme = read("README.md");
+    for package in members("services") {
+        let name = package_name(&package);
+        let folder = package.file_name().unwrap().to_string_lossy().into_owned();
+        let row = format!("| [{name}](services/{folder}) |");
+        assert!(readme.contains(&row), "no row: {row}");
+    }
+}
+
+#[test]
+fn the_readmes_settings_are_the_codes() {
+    let mut in_code = BTreeSet::new();
+    for path in sources() {
+        let text = path.to_string_lossy().into_owned();
+        let reads = ["config.rs", "lib.rs", "clients.rs", "delivery.rs"];
+        let is_service = text.contains("/services/") && text.contains("/src/");
+        if (is_service && reads.iter().any(|file| text.ends_with(&format!("/src/{file}"))))
+            || text.contains("/crates/boutique-service/src/")
+            || text.ends_with("/src/main.rs")
+        {
+            in_code.extend(settings_in(&fs::read_to_string(&path).unwrap()));
+        }
+    }
+    in_code.remove("WRONGTYPE");
+
+    let readme = read("README.md");
+    let table = readme.split("## Settings").nth(1).unwrap().split("\n## ").next().unwrap();
+    let cells = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|line| line.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2));
+    let in_readme: BTreeSet<_> = cells.map(str::to_owned).collect();
+    let missing: Vec<_> = in_code.difference(&in_readme).collect();
+    let idle: Vec<_> = in_readme.difference(&in_code).collect();
+    assert!(missing.is_empty(), "the README does not tell of {missing:?}");
+    assert!(idle.is_empty(), "nobody reads {idle:?}");
+}
+
+#[test]
+fn the_public_workflow_runs_what_people_run() {
+    assert!(read(".github/workflows/ci.yml").contains("run: .ci/run"));
+    assert!(read(".ci/run").contains("exec scripts/test"));
+    assert!(read("README.md").contains("scripts/test"));
+}
