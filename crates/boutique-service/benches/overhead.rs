@@ -82,7 +82,7 @@ fn main() {
 async fn server(kind: &str) {
     let catalog = ProductCatalogServiceServer::new(Catalog);
     if kind == "ours" {
-        let app = App::grpc(catalog);
+        let app = App::grpc(catalog.clone());
         let running = serve(SERVICE, &Env::default(), async |_: &Env| Ok(app)).await.unwrap();
         println!("{}", running.address().unwrap());
         std::future::pending::<()>().await;

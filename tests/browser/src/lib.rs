@@ -1,0 +1,1 @@
+//! Nothing but tests; a crate of its own, because only these need a WebDriver client.
