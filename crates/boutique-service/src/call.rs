@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use tokio::time::Instant;
-use tokio::time::error::Elapsed;
 use tokio_util::task::TaskTracker;
 
+use crate::deadline::{Late, within};
 use crate::telemetry::Tracing;
 
 tokio::task_local! {
@@ -122,16 +122,16 @@ pub fn trace_id() -> Option<String> {
 
 /// Bounds `work` and every call it makes to `limit`, or to what the caller has left if that is
 /// less.
-pub async fn with_deadline<F: Future>(limit: Duration, work: F) -> Result<F::Output, Elapsed> {
+pub async fn with_deadline<F: Future>(limit: Duration, work: F) -> Result<F::Output, Late> {
     let mut deadline = Instant::now() + limit;
     let Some(mut call) = Call::current() else {
-        return tokio::time::timeout_at(deadline, work).await;
+        return within(deadline, work).await;
     };
     if let Some(sooner) = call.deadline {
         deadline = deadline.min(sooner);
     }
     call.deadline = Some(deadline);
-    tokio::time::timeout_at(deadline, call.scope(work)).await
+    within(deadline, call.scope(work)).await
 }
 
 /// Starts work that goes on when its request is given up, under the same trace but without the

@@ -1,10 +1,9 @@
 //! Callers: a [`Channel`] to another service, over the network or inside the process, with the
-//! deadline of each edge, the trace passed on, and gRPC's transparent retry. Nothing else is ever
-//! sent twice.
+//! deadline of each edge and the trace passed on.
 
 use std::cell::Cell;
 use std::error::Error as StdError;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,13 +16,14 @@ use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus, Tracer as 
 use opentelemetry_sdk::trace::Span;
 use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::transport::Endpoint;
 use tonic::{Code, Status};
-use tower::{Service, ServiceExt as _};
+use tower::Service;
 
 use crate::call::Call;
+use crate::deadline::{Late, within};
 use crate::env::{Env, EnvError};
 use crate::layer::{Served, rpc_attributes};
+use crate::peer::Peer;
 
 /// How long a call may take by default, and the setting that says otherwise. A caller with less
 /// time left makes it less. The budgets of the whole shop are drawn so that the sum along every
@@ -71,8 +71,8 @@ const EDGES: [(&str, &str, Duration); 17] = [
 /// What a caller keeps of its own time for the way back, so that a late answer is told apart from
 /// a lost one.
 const RESERVE: Duration = Duration::from_millis(10);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+/// The limit of a call that the table does not name.
+const OTHER_EDGES: Duration = Duration::from_secs(1);
 /// gRPC's usual limit for a message, and five bytes of frame.
 const MAX_RESPONSE: usize = 4 * 1024 * 1024 + 5;
 
@@ -95,9 +95,9 @@ pub struct Channel {
 
 #[derive(Clone)]
 enum Route {
-    /// One connection for each runtime of the process, made at its first call: calls of a page
-    /// that are issued together share a connection, and no runtime waits for another.
-    Network { endpoint: Arc<Endpoint>, connections: Arc<[OnceLock<tonic::transport::Channel>]> },
+    /// One connection for each runtime of the process: calls of a page that are issued together
+    /// share a connection, and no runtime waits for another.
+    Network(Arc<[Peer]>),
     /// A function call.
     Inproc(Arc<Served>),
 }
@@ -134,13 +134,8 @@ fn network(env: &Env, addr_key: &str, address: &str) -> Result<Route, EnvError> 
     if parsed.port_u16().is_none() {
         return Err(wrong());
     }
-    let endpoint = Endpoint::from_shared(format!("http://{authority}"))
-        .map_err(|_| wrong())?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .tcp_keepalive(Some(TCP_KEEPALIVE));
-    let connections = (0..=env.workers.len()).map(|_| OnceLock::new()).collect();
-    Ok(Route::Network { endpoint: Arc::new(endpoint), connections })
+    let peers = (0..=env.workers.len()).map(|_| Peer::new(parsed.clone()));
+    Ok(Route::Network(peers.collect()))
 }
 
 impl Service<Request<Body>> for Channel {
@@ -165,9 +160,10 @@ impl Channel {
         let span = trace_call(&method, &mut request);
         request.headers_mut().insert("grpc-timeout", timeout_header(timeout));
 
-        let outcome = match tokio::time::timeout(timeout, self.exchange(&method, request)).await {
+        let exchange = self.exchange(&method, request);
+        let outcome = match within(Instant::now() + timeout, exchange).await {
             Ok(outcome) => outcome,
-            Err(_elapsed) => Err(Status::deadline_exceeded(format!("{method} took too long"))),
+            Err(Late) => Err(Status::deadline_exceeded(format!("{method} took too long"))),
         };
         if let Some(span) = span {
             finish(span, &outcome);
@@ -178,7 +174,7 @@ impl Channel {
     /// The edge's own limit, or what the caller has left where that is less.
     fn timeout(&self, method: &str) -> Result<Duration, Status> {
         let edge = self.timeouts.iter().find(|(name, _)| *name == method);
-        let limit = edge.map_or(CONNECT_TIMEOUT, |(_, limit)| *limit);
+        let limit = edge.map_or(OTHER_EDGES, |(_, limit)| *limit);
         let Some(deadline) = Call::peek(|call| call.deadline).flatten() else { return Ok(limit) };
         let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(RESERVE);
         if left.is_zero() {
@@ -193,10 +189,12 @@ impl Channel {
                 let request = request.map(axum::body::Body::new);
                 served.answer(request).await.map(Body::new)
             }
-            Route::Network { endpoint, connections } => {
-                let index = WORKER.get() % connections.len();
-                let connection = connections[index].get_or_init(|| endpoint.connect_lazy());
-                send_over(connection, method, request).await?
+            Route::Network(peers) => {
+                let (parts, body) = request.into_parts();
+                let body = Full::new(body.collect().await?.to_bytes());
+                let peer = &peers[WORKER.get() % peers.len()];
+                let answer = peer.call(Request::from_parts(parts, body)).await;
+                answer.map_err(|cause| unreachable_peer(method, cause))?.map(Body::new)
             }
         };
         // All of it, so that the deadline covers the whole answer and the span knows its end.
@@ -213,59 +211,7 @@ impl Channel {
 
 type Answer = Response<Collected<Bytes>>;
 
-/// Sends a unary request, and once more if the first try certainly never reached a handler.
-async fn send_over(
-    connection: &tonic::transport::Channel,
-    method: &str,
-    request: Request<Body>,
-) -> Result<Response<Body>, Status> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
-    let attempt = async || {
-        let request = Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
-        connection.clone().ready().await?.call(request).await
-    };
-    let mut outcome = attempt().await;
-    if outcome.as_ref().is_err_and(never_processed) {
-        outcome = attempt().await;
-    }
-    outcome.map_err(|error| unreachable_peer(method, error.into()))
-}
-
-/// Whether a call failed before any handler could have seen it: no connection was made, the
-/// connection closed with the call still unsent, or the peer refused the stream or said in its
-/// GOAWAY that it will not be served.
-fn never_processed(error: &tonic::transport::Error) -> bool {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<hyper::Error>()
-            && error.is_canceled()
-        {
-            return true;
-        }
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            return error.reason() == Some(h2::Reason::REFUSED_STREAM)
-                || (error.is_go_away()
-                    && error.is_remote()
-                    && error.reason() == Some(h2::Reason::NO_ERROR));
-        }
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// tonic's channel obeys `grpc-timeout` too, and now and then its timer is the first.
 fn unreachable_peer(method: &str, cause: Box<dyn StdError + Send + Sync>) -> Status {
-    let mut source: Option<&(dyn StdError + 'static)> = Some(&*cause);
-    while let Some(error) = source {
-        if error.is::<tonic::TimeoutExpired>() {
-            return Status::deadline_exceeded(format!("{method} took too long"));
-        }
-        source = error.source();
-    }
     let mut status = Status::unavailable(format!("cannot reach {method}"));
     status.set_source(cause.into());
     status

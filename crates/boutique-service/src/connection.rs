@@ -106,15 +106,21 @@ pub(crate) async fn accept(
 }
 
 fn prepare(stream: TcpStream) -> std::io::Result<std::net::TcpStream> {
+    tune(&stream)?;
+    // The runtime that serves it registers it anew.
+    stream.into_std()
+}
+
+/// Sends small messages at once, and notices a peer that is gone.
+pub(crate) fn tune(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let socket = SockRef::from(&stream);
+    let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(
         &TcpKeepalive::new().with_time(USER_TIMEOUT).with_interval(Duration::from_secs(5)),
     )?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    // The runtime that serves it registers it anew.
-    stream.into_std()
+    Ok(())
 }
 
 async fn serve(stream: std::net::TcpStream, served: Arc<Served>, lifetime: Lifetime) {

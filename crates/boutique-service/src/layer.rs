@@ -16,6 +16,7 @@ use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
 use crate::call::{Call, Identity, Trace};
+use crate::deadline::{Late, within};
 
 /// A service's routes with the layer around them; what a connection or an `inproc:` call talks to.
 pub(crate) struct Served {
@@ -41,13 +42,13 @@ impl Served {
         let work = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
         let finished = match deadline {
             None => Ok(call.clone().scope(work).await),
-            Some(at) => tokio::time::timeout_at(at, call.clone().scope(work)).await,
+            Some(at) => within(at, call.clone().scope(work)).await,
         };
         let response = match finished {
             Ok(Ok(Ok(response))) => about.mend(response),
             Ok(Ok(Err(never))) => match never {},
             Ok(Err(_panic)) => about.failure(Status::internal("internal error")),
-            Err(_elapsed) => about.failure(Status::deadline_exceeded("deadline exceeded")),
+            Err(Late) => about.failure(Status::deadline_exceeded("deadline exceeded")),
         };
         call.scope_now(|| about.finish(&response, span));
         response

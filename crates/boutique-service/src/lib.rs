@@ -8,9 +8,11 @@
 mod call;
 mod client;
 mod connection;
+mod deadline;
 mod env;
 mod health;
 mod layer;
+mod peer;
 mod process;
 mod server;
 mod telemetry;
@@ -18,6 +20,7 @@ pub mod testing;
 
 pub use crate::call::{detach, time_left, trace_id, with_deadline};
 pub use crate::client::{Channel, channel};
+pub use crate::deadline::Late;
 pub use crate::env::{Env, EnvError};
 pub use crate::layer::already_logged;
 pub use crate::process::{process, run};
