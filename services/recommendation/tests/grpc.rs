@@ -68,7 +68,7 @@ fn without(product_ids: &[&str]) -> ListRecommendationsRequest {
 
 #[tokio::test]
 async fn what_is_in_view_is_not_suggested() -> anyhow::Result<()> {
-    let (mut recommendation, ..) = start(Some(&["a", "b", "c", "d", "e", "f", "g"])).await?;
+    let (mut recommendation, _catalog, _running) = start(Some(&["a", "b", "c", "d", "e", "f", "g"])).await?;
 
     let answer = recommendation.list_recommendations(without(&["a", "nobody"])).await?;
 
@@ -83,7 +83,7 @@ async fn what_is_in_view_is_not_suggested() -> anyhow::Result<()> {
 /// Bad input G-44.
 #[tokio::test]
 async fn nothing_is_suggested_from_an_empty_catalogue() -> anyhow::Result<()> {
-    let (mut recommendation, ..) = start(Some(&[])).await?;
+    let (mut recommendation, _catalog, _running) = start(Some(&[])).await?;
 
     let answer = recommendation.list_recommendations(without(&[])).await?;
 
