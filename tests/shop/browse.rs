@@ -379,3 +379,28 @@ async fn the_assistant_and_the_packaging_service_are_asked_where_they_are() -> a
     }
     Ok(())
 }
+
+/// Bad input H-70: what a catalogue says is text, wherever it stands.
+#[tokio::test]
+async fn a_catalogue_cannot_write_markup() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("products.json");
+    let list = r#"{"products": [{"id": "a/b?<i>", "name": "<img src=x onerror=alert(1)>",
+        "description": "</p><script>alert(1)</script>", "picture": "\" onload=\"alert(1)",
+        "priceUsd": {"currencyCode": "USD", "units": 1}}]}"#;
+    std::fs::write(&path, list)?;
+    let settings = Env::from([("CATALOG_FILE", path.to_str().unwrap())]);
+    let (mut visitor, _shop, _) = open(&settings).await?;
+
+    let link = visitor.get("/").await.between("<a href=\"/product/", "\"").to_owned();
+    visitor.post("/cart", &[("product_id", "a/b?<i>"), ("quantity", "1")]).await;
+    for page in ["/".to_owned(), "/cart".to_owned(), format!("/product/{link}")] {
+        let answer = visitor.get(&page).await;
+        assert_eq!(answer.status, 200, "{page}");
+        for markup in ["<img src=x", "<script>alert", "\" onload=", "<i>"] {
+            assert!(!answer.body.contains(markup), "{page}: {markup}");
+        }
+        assert!(answer.body.contains("&#60;img src=x onerror"), "{page}");
+    }
+    Ok(())
+}

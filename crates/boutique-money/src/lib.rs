@@ -275,7 +275,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(ProptestConfig::with_cases(100_000))]
 
         /// Price integrity over whole carts: what the steps add up to is what one exact sum gives.
         #[test]

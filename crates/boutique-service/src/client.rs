@@ -22,7 +22,7 @@ use tower::Service;
 use crate::call::Call;
 use crate::deadline::{Late, within};
 use crate::env::{Env, EnvError};
-use crate::layer::{Served, rpc_attributes};
+use crate::layer::{MAX_MESSAGE, Served, rpc_attributes};
 use crate::peer::Peer;
 
 /// How long a call may take by default, and the setting that says otherwise. A caller with less
@@ -73,9 +73,6 @@ const EDGES: [(&str, &str, Duration); 17] = [
 const RESERVE: Duration = Duration::from_millis(10);
 /// The limit of a call that the table does not name.
 const OTHER_EDGES: Duration = Duration::from_secs(1);
-/// gRPC's usual limit for a message, and five bytes of frame.
-const MAX_RESPONSE: usize = 4 * 1024 * 1024 + 5;
-
 thread_local! {
     /// Which of the process's runtimes this thread drives.
     static WORKER: Cell<usize> = const { Cell::new(0) };
@@ -199,7 +196,7 @@ impl Channel {
         };
         // All of it, so that the deadline covers the whole answer and the span knows its end.
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MAX_RESPONSE).collect().await.map_err(|error| match error
+        let body = Limited::new(body, MAX_MESSAGE).collect().await.map_err(|error| match error
             .downcast::<Status>(
         ) {
             Ok(status) => *status,

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::MatchedPath;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus, Tracer as _};
 use opentelemetry_sdk::trace::Span;
@@ -17,6 +18,11 @@ use tower::ServiceExt as _;
 
 use crate::call::{Call, Identity, Trace};
 use crate::deadline::{Late, within};
+
+/// A compression flag and a length stand before each message.
+const FRAME_HEADER: usize = 5;
+/// What gRPC's implementations take by default.
+pub(crate) const MAX_MESSAGE: usize = 4 * 1024 * 1024 + FRAME_HEADER;
 
 /// A service's routes with the layer around them; what a connection or an `inproc:` call talks to.
 pub(crate) struct Served {
@@ -39,13 +45,24 @@ impl Served {
         }
         let call = Call { identity: self.identity.clone(), deadline, trace };
 
-        let work = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
+        let is_unary = about.is_unary();
+        let work = async {
+            let request = match is_unary {
+                true => one_message(request).await,
+                false => Ok(request),
+            };
+            match request {
+                Ok(request) => self.router.clone().oneshot(request).await,
+                Err(status) => Ok(status.into_http()),
+            }
+        };
+        let work = AssertUnwindSafe(work).catch_unwind();
         let finished = match deadline {
             None => Ok(call.clone().scope(work).await),
             Some(at) => within(at, call.clone().scope(work)).await,
         };
         let response = match finished {
-            Ok(Ok(Ok(response))) => about.mend(response),
+            Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
             Ok(Err(_panic)) => about.failure(Status::internal("internal error")),
             Err(Late) => about.failure(Status::deadline_exceeded("deadline exceeded")),
@@ -78,6 +95,11 @@ impl About {
     /// A gRPC path without its leading slash is the method's full name.
     fn rpc(&self) -> &str {
         self.path.trim_start_matches('/')
+    }
+
+    /// All of our calls have one message in; reflection alone has a stream.
+    fn is_unary(&self) -> bool {
+        self.grpc && !self.path.starts_with("/grpc.reflection.")
     }
 
     fn start_span(&self, identity: &Identity, trace: &Trace) -> Option<Span> {
@@ -115,20 +137,6 @@ impl About {
         let mut response = plain(code);
         response.extensions_mut().insert(status);
         response
-    }
-
-    /// Gives a message over the size limit the code that gRPC has for it; tonic has another.
-    fn mend(&self, response: Response<Body>) -> Response<Body> {
-        match response.extensions().get::<Status>() {
-            Some(status)
-                if self.grpc
-                    && status.code() == Code::OutOfRange
-                    && status.message().contains("message length too large") =>
-            {
-                Status::resource_exhausted(status.message()).into_http()
-            }
-            Some(_) | None => response,
-        }
     }
 
     /// Logs the request once and ends its span.
@@ -199,6 +207,26 @@ impl About {
             ),
         }
     }
+}
+
+/// Reads the whole of a unary call's body, which must be one message of a size that gRPC allows by
+/// default. tonic would answer a larger one with another code, and take the first of several.
+async fn one_message(request: Request<Body>) -> Result<Request<Body>, Status> {
+    let (parts, body) = request.into_parts();
+    let body =
+        Limited::new(body, MAX_MESSAGE).collect().await.map_err(|error| match error
+            .is::<LengthLimitError>()
+        {
+            true => Status::resource_exhausted("the message is larger than 4 MiB"),
+            false => Status::internal("the message did not arrive whole"),
+        })?;
+    let body = body.to_bytes();
+    let announced = body.get(1..5).and_then(|length| <[u8; 4]>::try_from(length).ok());
+    let announced = announced.map_or(0, u32::from_be_bytes) as usize;
+    if body.len() > announced + FRAME_HEADER {
+        return Err(Status::internal("a unary call has one message"));
+    }
+    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 /// The attributes of an RPC's span, on either side.

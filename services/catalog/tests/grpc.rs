@@ -163,6 +163,31 @@ async fn signals_switch_reading_on_every_call_and_a_bad_file_changes_nothing() -
     write(&path, "third");
     assert_eq!(ids(&mut catalog).await?, ["third"]);
 
+    // Bad input C-06: whatever is being written, a call sees one whole list.
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let mut catalog = catalog.clone();
+        readers.spawn(async move {
+            for _ in 0..100 {
+                let ids = ids(&mut catalog).await?;
+                anyhow::ensure!(ids == ["odd"] || ids == ["even"] || ids == ["third"], "{ids:?}");
+            }
+            Ok(())
+        });
+    }
+    let mut writes = 0;
+    while let Some(finished) = match readers.is_empty() {
+        true => None,
+        false => tokio::select! {
+            finished = readers.join_next() => finished,
+            () = tokio::time::sleep(Duration::from_micros(200)) => Some(Ok(Ok(()))),
+        },
+    } {
+        finished??;
+        write(&path, if writes % 2 == 0 { "even" } else { "odd" });
+        writes += 1;
+    }
+
     kill("-USR2");
     // The switch is off once a change no longer shows.
     for number in 0.. {

@@ -68,7 +68,8 @@ fn without(product_ids: &[&str]) -> ListRecommendationsRequest {
 
 #[tokio::test]
 async fn what_is_in_view_is_not_suggested() -> anyhow::Result<()> {
-    let (mut recommendation, _catalog, _running) = start(Some(&["a", "b", "c", "d", "e", "f", "g"])).await?;
+    let (mut recommendation, _catalog, _running) =
+        start(Some(&["a", "b", "c", "d", "e", "f", "g"])).await?;
 
     let answer = recommendation.list_recommendations(without(&["a", "nobody"])).await?;
 

@@ -375,9 +375,22 @@ async fn redis_is_reached_as_user_with_password_in_a_database_over_tls() -> anyh
         assert_eq!(server.command(&["-n", database, "EXISTS", "u"])?.trim(), "1", "{address}");
     }
 
-    let untrusted = Env::from([("REDIS_ADDR", &*format!("rediss://localhost:{t}"))]);
-    let (mut carts, _running) = with(&untrusted).await?;
-    assert_eq!(get(&mut carts, "u").await.unwrap_err().code(), Code::Unavailable);
+    // Bad input C-07: an untrusted certificate, a wrong password, a database that is not there, and
+    // something that is no Redis at all.
+    let web = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let not_redis = web.local_addr()?;
+    for address in [
+        format!("rediss://localhost:{t}"),
+        format!("redis://shop:hunter2@127.0.0.1:{p}"),
+        format!("127.0.0.1:{p},user=shop,password=hunter2"),
+        format!("redis://shop:p%40ss%2Fword@127.0.0.1:{p}/999"),
+        format!("{not_redis}"),
+    ] {
+        let (mut carts, _running) = with(&Env::from([("REDIS_ADDR", address.as_str())])).await?;
+        let refused = get(&mut carts, "u").await.unwrap_err();
+        assert_eq!(refused.message(), "Can't access cart storage.", "{address}");
+        assert_eq!(refused.code(), Code::Unavailable, "{address}");
+    }
     Ok(())
 }
 
