@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::error::Error as StdError;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -157,7 +158,7 @@ impl Channel {
         let span = trace_call(&method, &mut request);
         request.headers_mut().insert("grpc-timeout", timeout_header(timeout));
 
-        let exchange = self.exchange(&method, request);
+        let exchange = pin!(self.exchange(&method, request));
         let outcome = match within(Instant::now() + timeout, exchange).await {
             Ok(outcome) => outcome,
             Err(Late) => Err(Status::deadline_exceeded(format!("{method} took too long"))),
@@ -184,7 +185,8 @@ impl Channel {
         let response = match &self.route {
             Route::Inproc(served) => {
                 let request = request.map(axum::body::Body::new);
-                served.answer(request).await.map(Body::new)
+                // Boxed, because a service's future would make that of every call as large.
+                Box::pin(served.answer(request)).await.map(Body::new)
             }
             Route::Network(peers) => {
                 let (parts, body) = request.into_parts();

@@ -2,6 +2,7 @@
 //! the one place where a failure is logged.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,7 @@ impl Served {
                 Err(status) => Ok(status.into_http()),
             }
         };
-        let work = AssertUnwindSafe(work).catch_unwind();
+        let work = pin!(AssertUnwindSafe(work).catch_unwind());
         let finished = match deadline {
             None => Ok(call.clone().scope(work).await),
             Some(at) => within(at, call.clone().scope(work)).await,

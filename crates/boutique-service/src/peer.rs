@@ -58,15 +58,20 @@ impl Peer {
 
         let again = Request::from_parts(parts.clone(), body.clone());
         match self.attempt(Request::from_parts(parts, body)).await {
-            Err(failed) if failed.never_processed => self.attempt(again).await,
+            // Boxed like every step that is rare, so that a call's future stays small.
+            Err(failed) if failed.never_processed => Box::pin(self.attempt(again)).await,
             outcome => outcome,
         }
         .map_err(|failed| failed.cause)
     }
 
     async fn attempt(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
-        let mut sender =
-            self.sender().await.map_err(|cause| Failed { cause, never_processed: true })?;
+        let mut sender = match self.open() {
+            Some(sender) => sender,
+            None => Box::pin(self.connect_once())
+                .await
+                .map_err(|cause| Failed { cause, never_processed: true })?,
+        };
         sender.try_send_request(request).await.map_err(|mut error| {
             // What was not sent comes back.
             let unsent = error.take_message().is_some();
@@ -75,10 +80,8 @@ impl Peer {
         })
     }
 
-    async fn sender(&self) -> Result<Sender, BoxError> {
-        if let Some(sender) = self.open() {
-            return Ok(sender);
-        }
+    /// Connects, or waits for the one who does.
+    async fn connect_once(&self) -> Result<Sender, BoxError> {
         let _connecting = self.connecting.lock().await;
         if let Some(sender) = self.open() {
             return Ok(sender);
