@@ -1,8 +1,15 @@
 //! What visitors see when something behind the page is out: the right code in time, and nothing of
 //! what happened.
 
-use boutique_service::{Env, Running, inproc, spawn};
+use boutique_proto::shipping_service_server::{ShippingService, ShippingServiceServer};
+use boutique_proto::{
+    GetQuoteRequest, GetQuoteResponse, Money, ShipOrderRequest, ShipOrderResponse,
+};
+use boutique_service::testing::serve;
+use boutique_service::{App, Env, Running, inproc, spawn};
+use tonic::{Request, Response, Status};
 
+use crate::processes::{Process, Processes, settings};
 use crate::visitor::{Visitor, open};
 
 /// Nobody listens there: the port was free a moment ago.
@@ -86,5 +93,66 @@ async fn what_is_sheddable_is_left_out() -> anyhow::Result<()> {
         let (mut visitor, _behind) = front_door_without(&env, addr_key).await?;
         assert!(!visitor.get("/product/OLJCESPC7Z").await.body.contains(hook), "{hook}");
     }
+    Ok(())
+}
+
+/// Quotes like shippingservice, and ships nothing.
+struct NoTruck;
+
+#[tonic::async_trait]
+impl ShippingService for NoTruck {
+    async fn get_quote(
+        &self,
+        _: Request<GetQuoteRequest>,
+    ) -> Result<Response<GetQuoteResponse>, Status> {
+        let cost_usd =
+            Some(Money { currency_code: "USD".to_owned(), units: 8, nanos: 990_000_000 });
+        Ok(Response::new(GetQuoteResponse { cost_usd }))
+    }
+
+    async fn ship_order(
+        &self,
+        _: Request<ShipOrderRequest>,
+    ) -> Result<Response<ShipOrderResponse>, Status> {
+        Err(Status::internal("no truck"))
+    }
+}
+
+/// Defect D7, as far as it goes without a ledger: who was charged for what can be told from the log.
+#[tokio::test]
+async fn a_charge_without_a_shipment_leaves_one_line_to_reconcile_it_by() -> anyhow::Result<()> {
+    let app = App::grpc(ShippingServiceServer::new(NoTruck));
+    let no_truck =
+        serve(shippingservice::SERVICE, &Env::default(), async |_: &Env| Ok(app)).await?;
+    let mut shop = Processes::ten(&settings([])).await?;
+    let mut addresses = shop.addresses.clone();
+    addresses.insert("SHIPPING_SERVICE_ADDR".to_owned(), no_truck.address().unwrap().to_string());
+    let mut checkout = Process::start("checkoutservice", &addresses)?;
+    addresses.insert("CHECKOUT_SERVICE_ADDR".to_owned(), checkout.address().await?);
+    let mut front_door = Process::start("frontend", &addresses)?;
+    shop.visitor.base = format!("http://{}", front_door.address().await?);
+
+    shop.visitor.add("OLJCESPC7Z", 1).await;
+    let page = shop.visitor.check_out(&[]).await;
+
+    assert_eq!(page.status, 503);
+    assert!(!page.body.contains("truck"));
+    assert!(shop.visitor.get("/cart").await.body.contains("Cart (1)"));
+    for process in [&front_door, &checkout] {
+        process.signal("-TERM");
+    }
+    front_door.wait().await?;
+    let (_, said) = checkout.wait().await?;
+    let errors: Vec<serde_json::Value> = said
+        .lines()
+        .filter(|line| line.contains("\"severity\":\"error\""))
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    assert_eq!(errors.len(), 1, "{said}");
+    let charged = shop.stop().await?;
+    for id in ["order.id", "transaction.id"] {
+        assert_eq!(errors[0][id].as_str().map(str::len), Some(36), "{said}");
+    }
+    assert!(charged.contains(errors[0]["transaction.id"].as_str().unwrap()), "payment knows it");
     Ok(())
 }
