@@ -183,13 +183,16 @@ fn functions_fit_a_screen_and_files_a_sitting() {
 }
 
 #[test]
-fn the_readme_has_a_row_for_every_service() {
+fn the_readme_has_a_row_for_every_service_and_the_script_starts_it() {
     let readme = read("README.md");
+    let script = read("scripts/ten");
     for package in members("services") {
         let name = package_name(&package);
         let folder = package.file_name().unwrap().to_string_lossy().into_owned();
         let row = format!("| [{name}](services/{folder}) |");
         assert!(readme.contains(&row), "no row: {row}");
+        let mut words = script.split(|c: char| !c.is_ascii_alphanumeric());
+        assert!(words.any(|word| word == name), "scripts/ten does not start {name}");
     }
 }
 

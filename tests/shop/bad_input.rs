@@ -185,27 +185,29 @@ async fn a_session_that_is_none_becomes_a_new_one() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// H-61.
+/// H-61, by either protocol.
 #[tokio::test]
 async fn a_post_that_another_site_caused_is_refused() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (visitor, _shop, _) = open(&Env::default()).await?;
     let own = visitor.base.clone();
-    for (name, value, status) in [
-        ("sec-fetch-site", "cross-site", 403),
-        ("sec-fetch-site", "same-site", 403),
-        ("sec-fetch-site", "same-origin", 302),
-        ("sec-fetch-site", "none", 302),
-        ("origin", "http://evil.example", 403),
-        ("origin", "null", 403),
-        ("origin", &own, 302),
-        ("user-agent", "curl", 302),
-    ] {
-        let request = visitor
-            .request("POST", "/cart")
-            .header(name, value)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(Full::from("product_id=OLJCESPC7Z&quantity=1"))?;
-        assert_eq!(visitor.send(request).await.status, status, "{name}: {value}");
+    for mut visitor in [visitor.clone(), visitor.over_http2()] {
+        for (name, value, status) in [
+            ("sec-fetch-site", "cross-site", 403),
+            ("sec-fetch-site", "same-site", 403),
+            ("sec-fetch-site", "same-origin", 302),
+            ("sec-fetch-site", "none", 302),
+            ("origin", "http://evil.example", 403),
+            ("origin", "null", 403),
+            ("origin", &own, 302),
+            ("user-agent", "curl", 302),
+        ] {
+            let request = visitor
+                .request("POST", "/cart")
+                .header(name, value)
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(Full::from("product_id=OLJCESPC7Z&quantity=1"))?;
+            assert_eq!(visitor.send(request).await.status, status, "{name}: {value}");
+        }
     }
     Ok(())
 }

@@ -62,6 +62,12 @@ impl Visitor {
         Self { client, base: base.into(), cookies: BTreeMap::new() }
     }
 
+    /// A visitor who speaks HTTP/2 from the first byte, as some proxies do.
+    pub(crate) fn over_http2(self) -> Self {
+        let mut builder = Client::builder(TokioExecutor::new());
+        Self { client: builder.http2_only(true).build(HttpConnector::new()), ..self }
+    }
+
     pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
         let response = self.client.request(request).await.unwrap();
         let (parts, body) = response.into_parts();

@@ -84,7 +84,7 @@ async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next)
 
     let mut response = if let Some(clean) = domain::cleaned(uri.path()) {
         moved(&clean, uri.query())
-    } else if method == Method::POST && visit::is_cross_site(request.headers()) {
+    } else if method == Method::POST && visit::is_cross_site(&request) {
         Failure::new(StatusCode::FORBIDDEN, "this request came from another site").into_response()
     } else {
         next.run(request).await

@@ -51,7 +51,7 @@ impl Visit {
             currency: currency.map(|(_, code)| code.to_owned()),
             is_new,
             is_https: config.trust_proxy && forwarded == Some(b"https"),
-            host: text(header::HOST).map(str::to_owned),
+            host: host(request).map(str::to_owned),
             referer: text(header::REFERER).and_then(|referer| referer.parse().ok()),
         }
     }
@@ -100,7 +100,8 @@ pub(crate) async fn logout(State(shop): State<Arc<Shop>>, headers: HeaderMap) ->
 
 /// Whether a browser says that another site made it send this. Clients that say nothing of the
 /// kind, such as load generators, pass.
-pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
+pub(crate) fn is_cross_site(request: &Request) -> bool {
+    let headers = request.headers();
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if let Some(site) = text("sec-fetch-site") {
         return !matches!(site, "same-origin" | "none");
@@ -108,8 +109,14 @@ pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
     text("origin").is_some_and(|origin| {
         let origin: Option<Uri> = origin.parse().ok();
         let theirs = origin.as_ref().and_then(Uri::authority);
-        theirs.map(|theirs| theirs.as_str()) != text("host")
+        theirs.map(|theirs| theirs.as_str()) != host(request)
     })
+}
+
+/// The name by which we were asked: a header of HTTP/1, a part of the URI of HTTP/2.
+fn host(request: &Request) -> Option<&str> {
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
 }
 
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
