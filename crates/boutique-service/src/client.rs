@@ -26,47 +26,27 @@ use crate::env::{Env, EnvError};
 use crate::layer::{MAX_MESSAGE, Served, rpc_attributes};
 use crate::peer::Peer;
 
-/// How long a call may take by default, and the setting that says otherwise. A caller with less
-/// time left makes it less. The budgets of the whole shop are drawn so that the sum along every
-/// path stays inside the budget of the page it serves.
-const EDGES: [(&str, &str, Duration); 17] = [
-    ("hipstershop.AdService/GetAds", "AD_TIMEOUT", Duration::from_millis(100)),
-    ("hipstershop.CartService/AddItem", "CART_ADD_TIMEOUT", Duration::from_millis(800)),
-    ("hipstershop.CartService/GetCart", "CART_TIMEOUT", Duration::from_millis(500)),
-    ("hipstershop.CartService/EmptyCart", "CART_TIMEOUT", Duration::from_millis(500)),
-    ("hipstershop.CheckoutService/PlaceOrder", "CHECKOUT_TIMEOUT", Duration::from_secs(8)),
-    ("hipstershop.CurrencyService/Convert", "CURRENCY_TIMEOUT", Duration::from_millis(300)),
-    (
-        "hipstershop.CurrencyService/GetSupportedCurrencies",
-        "CURRENCY_TIMEOUT",
-        Duration::from_millis(300),
-    ),
-    ("hipstershop.EmailService/SendOrderConfirmation", "EMAIL_TIMEOUT", Duration::from_secs(2)),
-    ("hipstershop.PaymentService/Charge", "PAYMENT_TIMEOUT", Duration::from_secs(3)),
-    (
-        "hipstershop.ProductCatalogService/GetProduct",
-        "PRODUCT_CATALOG_TIMEOUT",
-        Duration::from_millis(500),
-    ),
-    (
-        "hipstershop.ProductCatalogService/ListProducts",
-        "PRODUCT_CATALOG_TIMEOUT",
-        Duration::from_millis(500),
-    ),
-    (
-        "hipstershop.ProductCatalogService/SearchProducts",
-        "PRODUCT_CATALOG_TIMEOUT",
-        Duration::from_millis(500),
-    ),
-    (
-        "hipstershop.RecommendationService/ListRecommendations",
-        "RECOMMENDATION_TIMEOUT",
-        Duration::from_millis(200),
-    ),
-    ("hipstershop.ShippingService/GetQuote", "SHIPPING_QUOTE_TIMEOUT", Duration::from_millis(500)),
-    ("hipstershop.ShippingService/ShipOrder", "SHIPPING_TIMEOUT", Duration::from_secs(2)),
-    ("grpc.health.v1.Health/Check", "HEALTH_TIMEOUT", Duration::from_secs(1)),
-    ("grpc.health.v1.Health/List", "HEALTH_TIMEOUT", Duration::from_secs(1)),
+/// How long a call may take by default, in milliseconds, and the setting that says otherwise. A
+/// caller with less time left makes it less. The budgets of the whole shop are drawn so that the
+/// sum along every path stays inside the budget of the page it serves.
+const EDGES: [(&str, &str, u64); 17] = [
+    ("hipstershop.AdService/GetAds", "AD_TIMEOUT", 100),
+    ("hipstershop.CartService/AddItem", "CART_ADD_TIMEOUT", 800),
+    ("hipstershop.CartService/GetCart", "CART_TIMEOUT", 500),
+    ("hipstershop.CartService/EmptyCart", "CART_TIMEOUT", 500),
+    ("hipstershop.CheckoutService/PlaceOrder", "CHECKOUT_TIMEOUT", 8_000),
+    ("hipstershop.CurrencyService/Convert", "CURRENCY_TIMEOUT", 300),
+    ("hipstershop.CurrencyService/GetSupportedCurrencies", "CURRENCY_TIMEOUT", 300),
+    ("hipstershop.EmailService/SendOrderConfirmation", "EMAIL_TIMEOUT", 2_000),
+    ("hipstershop.PaymentService/Charge", "PAYMENT_TIMEOUT", 3_000),
+    ("hipstershop.ProductCatalogService/GetProduct", "PRODUCT_CATALOG_TIMEOUT", 500),
+    ("hipstershop.ProductCatalogService/ListProducts", "PRODUCT_CATALOG_TIMEOUT", 500),
+    ("hipstershop.ProductCatalogService/SearchProducts", "PRODUCT_CATALOG_TIMEOUT", 500),
+    ("hipstershop.RecommendationService/ListRecommendations", "RECOMMENDATION_TIMEOUT", 200),
+    ("hipstershop.ShippingService/GetQuote", "SHIPPING_QUOTE_TIMEOUT", 500),
+    ("hipstershop.ShippingService/ShipOrder", "SHIPPING_TIMEOUT", 2_000),
+    ("grpc.health.v1.Health/Check", "HEALTH_TIMEOUT", 1_000),
+    ("grpc.health.v1.Health/List", "HEALTH_TIMEOUT", 1_000),
 ];
 
 /// What a caller keeps of its own time for the way back, so that a late answer is told apart from
@@ -74,6 +54,7 @@ const EDGES: [(&str, &str, Duration); 17] = [
 const RESERVE: Duration = Duration::from_millis(10);
 /// The limit of a call that the table does not name.
 const OTHER_EDGES: Duration = Duration::from_secs(1);
+
 thread_local! {
     /// Which of the process's runtimes this thread drives.
     static WORKER: Cell<usize> = const { Cell::new(0) };
@@ -116,6 +97,7 @@ pub fn channel(env: &Env, addr_key: &str) -> Result<Channel, EnvError> {
     };
     let mut timeouts = Vec::with_capacity(EDGES.len());
     for (method, setting, default) in EDGES {
+        let default = Duration::from_millis(default);
         timeouts.push((method, env.duration(setting)?.unwrap_or(default)));
     }
     Ok(Channel { route, timeouts: timeouts.into() })

@@ -25,6 +25,9 @@ const FRAME_HEADER: usize = 5;
 /// What gRPC's implementations take by default.
 pub(crate) const MAX_MESSAGE: usize = 4 * 1024 * 1024 + FRAME_HEADER;
 
+/// How long a message may take to arrive, whatever time its call has.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A service's routes with the layer around them; what a connection or an `inproc:` call talks to.
 pub(crate) struct Served {
     pub(crate) router: axum::Router,
@@ -214,14 +217,16 @@ impl About {
 /// default. tonic would answer a larger one with another code, and take the first of several.
 async fn one_message(request: Request<Body>) -> Result<Request<Body>, Status> {
     let (parts, body) = request.into_parts();
-    let body =
-        Limited::new(body, MAX_MESSAGE).collect().await.map_err(|error| match error
-            .is::<LengthLimitError>()
-        {
-            true => Status::resource_exhausted("the message is larger than 4 MiB"),
-            false => Status::internal("the message did not arrive whole"),
-        })?;
-    let body = body.to_bytes();
+    let arrival = Limited::new(body, MAX_MESSAGE).collect();
+    let arrived = within(tokio::time::Instant::now() + MESSAGE_TIMEOUT, arrival).await;
+    let body = match arrived {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return Err(Status::resource_exhausted("the message is larger than 4 MiB"));
+        }
+        Ok(Err(_broken)) => return Err(Status::internal("the message did not arrive whole")),
+        Err(Late) => return Err(Status::deadline_exceeded("the message took too long")),
+    };
     let announced = body.get(1..5).and_then(|length| <[u8; 4]>::try_from(length).ok());
     let announced = announced.map_or(0, u32::from_be_bytes) as usize;
     if body.len() > announced + FRAME_HEADER {

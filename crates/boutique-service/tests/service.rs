@@ -252,3 +252,31 @@ async fn reflection_is_off_unless_it_is_asked_for() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// A caller who opens a call and never sends its message holds nothing for long.
+#[tokio::test]
+async fn a_message_that_does_not_come_is_not_waited_for() -> anyhow::Result<()> {
+    use hyper::body::Frame;
+    use tonic::codegen::Service as _;
+
+    let service = Obedient::default();
+    let (_, running) = over_the_wire(&service, &Env::default()).await?;
+    let endpoint = format!("http://{}", running.address().unwrap());
+    let endpoint = tonic::transport::Endpoint::from_shared(endpoint)?;
+    let mut connection = endpoint.connect().await?;
+    std::future::poll_fn(|cx| connection.poll_ready(cx)).await?;
+    let nothing = futures_util::stream::pending::<Result<Frame<bytes::Bytes>, Status>>();
+    let body = tonic::body::Body::new(http_body_util::StreamBody::new(nothing));
+    let request = http::Request::post("/hipstershop.AdService/GetAds")
+        .header("content-type", "application/grpc")
+        .body(body)?;
+
+    let began = Instant::now();
+    let response = connection.call(request).await?;
+
+    let status = Status::from_header_map(response.headers()).unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(service.calls.load(Ordering::SeqCst), 0);
+    Ok(())
+}
