@@ -103,7 +103,6 @@ async fn client(kind: &str, address: &str, in_flight: usize) {
     if kind == "ours" {
         let mut env = Env::default();
         env.set(SERVICE.addr_key, address);
-        env.set("PRODUCT_CATALOG_TIMEOUT", "30s");
         let client = ProductCatalogServiceClient::new(channel(&env, SERVICE.addr_key).unwrap());
         println!("{}", calls(client, in_flight).await);
     } else {

@@ -41,7 +41,8 @@ impl Served {
             return plain(StatusCode::BAD_REQUEST);
         }
         let about = About::of(&request);
-        let deadline = timeout_of(request.headers()).map(|left| tokio::time::Instant::now() + left);
+        let left = timeout_of(request.headers());
+        let deadline = left.map(|left| tokio::time::Instant::now() + left);
         let mut trace = Trace::from_headers(request.headers());
         let span = about.start_span(&self.identity, &trace);
         if let Some(span) = &span {
@@ -52,7 +53,15 @@ impl Served {
         let is_unary = about.is_unary();
         let work = async {
             let request = match is_unary {
-                true => one_message(request).await,
+                // A call that ends soon by itself needs no other limit.
+                true if left.is_some_and(|left| left <= MESSAGE_TIMEOUT) => {
+                    one_message(request).await
+                }
+                true => {
+                    let soon = tokio::time::Instant::now() + MESSAGE_TIMEOUT;
+                    let late = Status::deadline_exceeded("the message took too long");
+                    within(soon, one_message(request)).await.unwrap_or(Err(late))
+                }
                 false => Ok(request),
             };
             match request {
@@ -217,16 +226,12 @@ impl About {
 /// default. tonic would answer a larger one with another code, and take the first of several.
 async fn one_message(request: Request<Body>) -> Result<Request<Body>, Status> {
     let (parts, body) = request.into_parts();
-    let arrival = Limited::new(body, MAX_MESSAGE).collect();
-    let arrived = within(tokio::time::Instant::now() + MESSAGE_TIMEOUT, arrival).await;
-    let body = match arrived {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(Status::resource_exhausted("the message is larger than 4 MiB"));
-        }
-        Ok(Err(_broken)) => return Err(Status::internal("the message did not arrive whole")),
-        Err(Late) => return Err(Status::deadline_exceeded("the message took too long")),
-    };
+    let arrived = Limited::new(body, MAX_MESSAGE).collect().await;
+    let body = arrived.map_err(|error| match error.is::<LengthLimitError>() {
+        true => Status::resource_exhausted("the message is larger than 4 MiB"),
+        false => Status::internal("the message did not arrive whole"),
+    })?;
+    let body = body.to_bytes();
     let announced = body.get(1..5).and_then(|length| <[u8; 4]>::try_from(length).ok());
     let announced = announced.map_or(0, u32::from_be_bytes) as usize;
     if body.len() > announced + FRAME_HEADER {
