@@ -1,0 +1,46 @@
+{{/* The environment: the list in its order, then the map by name, which wins. */}}
+
+{{- define "microservice.env" -}}
+{{- $overrides := .Values.extraEnv -}}
+{{- $entries := list -}}
+{{- if and (ne .Values.protocol "none") (not (hasKey $overrides "DRAIN_DELAY")) }}
+{{- $entries = append $entries (dict "name" "DRAIN_DELAY" "value" (printf "%vs" .Values.drainDelaySeconds)) }}
+{{- $entries = append $entries (dict "name" "DRAIN_TIMEOUT" "value" (printf "%vs" .Values.drainTimeoutSeconds)) }}
+{{- end }}
+{{- range .Values.containerEnvVars }}
+{{- if not (hasKey $overrides .name) }}{{ $entries = append $entries . }}{{ end }}
+{{- end }}
+{{- range $name, $value := $overrides }}
+{{- if kindIs "map" $value }}
+{{- $entries = append $entries (merge (dict "name" $name) $value) }}
+{{- else }}
+{{- $entries = append $entries (dict "name" $name "value" $value) }}
+{{- end }}
+{{- end }}
+{{- if $entries }}
+{{- toYaml $entries }}
+{{- end }}
+{{- end -}}
+
+{{- define "microservice.envFrom" -}}
+{{- $sources := .Values.envFrom -}}
+{{- if and .Values.configMap.data (not .Values.configMap.mountPath) }}
+{{- $sources = append $sources (dict "configMapRef" (dict "name" .Values.appName)) }}
+{{- end }}
+{{- range .Values.secretRefs }}
+{{- $sources = append $sources (dict "secretRef" (dict "name" .)) }}
+{{- end }}
+{{- with $sources }}
+{{- toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The value of one plain setting, wherever it is set; called with a list: the root, the name. */}}
+{{- define "microservice.setting" -}}
+{{- $values := (index . 0).Values -}}
+{{- $name := index . 1 -}}
+{{- $found := "" -}}
+{{- range $values.containerEnvVars }}{{ if eq .name $name }}{{ $found = .value }}{{ end }}{{ end -}}
+{{- with get $values.extraEnv $name }}{{ $found = . }}{{ end -}}
+{{- $found | default "" -}}
+{{- end -}}

@@ -1,0 +1,29 @@
+{{/* Names: of the workload, its ServiceAccount, its Service's port. */}}
+
+{{- define "microservice.serviceAccountName" -}}
+{{- if .Values.serviceAccount.name -}}
+{{ .Values.serviceAccount.name }}
+{{- else if .Values.serviceAccount.create -}}
+{{ .Values.appName }}
+{{- else -}}
+default
+{{- end -}}
+{{- end -}}
+
+{{- define "microservice.portName" -}}
+{{ .Values.protocol }}
+{{- end -}}
+
+{{- define "microservice.servicePort" -}}
+{{ .Values.servicePort | default .Values.containerPort }}
+{{- end -}}
+
+{{/* Whether the workload is reached through the cluster at all. */}}
+{{- define "microservice.hasService" -}}
+{{- if and (ne .Values.serviceType "none") (ne .Values.protocol "none") -}}true{{- end -}}
+{{- end -}}
+
+{{/* How many pods there are at the least. */}}
+{{- define "microservice.fewest" -}}
+{{- if .Values.autoscaling.enabled -}}{{ .Values.autoscaling.minReplicas }}{{- else -}}{{ .Values.appReplicas }}{{- end -}}
+{{- end -}}
