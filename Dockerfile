@@ -1,0 +1,27 @@
+# One recipe for every image: `docker build --build-arg SERVICE=cartservice .`, or `docker compose build`
+# for all of them. The binaries are compiled once; SERVICE chooses in the last stage.
+
+# Where the binaries come from: the stage `build`, or an image that has them in /out.
+ARG BINARIES=build
+
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN scripts/static /out
+
+# hadolint ignore=DL3006
+FROM ${BINARIES} AS binaries
+
+FROM scratch
+ARG SERVICE
+ARG VERSION=v0.1.0
+ARG REVISION=
+LABEL org.opencontainers.image.title="${SERVICE}" \
+      org.opencontainers.image.description="Online Boutique in Rust: ${SERVICE}" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=binaries /out/${SERVICE} /service
+USER 65532:65532
+ENTRYPOINT ["/service"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/service", "healthcheck"]
