@@ -197,6 +197,27 @@ fn the_readme_has_a_row_for_every_service_and_the_script_starts_it() {
 }
 
 #[test]
+fn every_service_is_delivered_everywhere() {
+    let everywhere =
+        ["helmfile.yaml", "compose.yaml", "scripts/images", "release/kubernetes-manifests.yaml"];
+    let values: Vec<String> = fs::read_dir(root().join("values"))
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    for package in members("services").iter().chain(&members("tools")) {
+        let name = package_name(package);
+        for file in everywhere {
+            let text = read(file);
+            let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+            assert!(words.any(|word| word == name), "{file} does not have {name}");
+        }
+        let own = format!("appName: {name}\n");
+        let files = values.iter().filter(|text| text.contains(&own)).count();
+        assert_eq!(files, 1, "values files of {name}");
+    }
+}
+
+#[test]
 fn the_readmes_settings_are_the_codes() {
     let mut in_code = BTreeSet::new();
     for path in sources() {

@@ -1,4 +1,5 @@
-{{/* Probes. They ask the workload alone, never what it depends on. */}}
+{{/* Probes. Whether it lives is a question to the workload alone, never to what it depends on; whether it is ready
+     may wait for the first contact with its store. Ours answer both by gRPC, under two names. */}}
 
 {{/* Called with a list: the root, which probe. */}}
 {{- define "microservice.probe" -}}
@@ -27,6 +28,9 @@
 {{- define "microservice.ask.grpc" -}}
 grpc:
   port: {{ (index . 0).Values.containerPort }}
+  {{- if ne (index . 1) "readinessProbe" }}
+  service: liveness
+  {{- end }}
 {{- end -}}
 
 {{/* Upstream's session cookies keep probes out of the visitors. BASE_URL stands before every path. */}}

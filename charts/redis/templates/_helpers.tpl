@@ -148,6 +148,7 @@ spec:
         {{- if .Values.tls.existingSecret }}
         - {name: tls, mountPath: /tls, readOnly: true}
         {{- end }}
+  {{- if or (not .Values.persistence.enabled) .Values.auth.existingSecret .Values.tls.existingSecret }}
   volumes:
     {{- if not .Values.persistence.enabled }}
     - name: data
@@ -159,4 +160,5 @@ spec:
     {{- with .Values.tls.existingSecret }}
     - {name: tls, secret: {secretName: {{ . }}}}
     {{- end }}
+  {{- end }}
 {{- end -}}

@@ -1,0 +1,74 @@
+//! Compose and the chart tell the same shop.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::tools::{SERVICES, run, text, variables, workloads};
+
+fn compose() -> anyhow::Result<Value> {
+    let arguments = ["--profile", "load", "config", "--format", "json", "--no-path-resolution"];
+    Ok(serde_json::from_str(&run("docker-compose", &arguments)?)?)
+}
+
+#[test]
+fn compose_and_the_chart_have_the_same_images_ports_settings_and_memory() -> anyhow::Result<()> {
+    let compose = compose()?;
+    let workloads = workloads("default")?;
+    for name in SERVICES.iter().chain(&["loadgenerator", "redis-cart"]) {
+        let service = &compose["services"][*name];
+        let container = &workloads[*name]["spec"]["template"]["spec"]["containers"][0];
+        let image = text(&container["image"]);
+        let (image, _digest) = image.split_once('@').unwrap_or((&image, ""));
+        assert_eq!(service["image"], image, "{name}");
+        let limit = text(&container["resources"]["limits"]["memory"]);
+        let mebibytes: u64 = limit.trim_end_matches("Mi").parse()?;
+        let memory = text(&service["deploy"]["resources"]["limits"]["memory"]);
+        assert_eq!(memory.parse::<u64>()?, mebibytes << 20, "{name}");
+
+        let mut in_cluster = variables(&workloads[*name]);
+        in_cluster.retain(|setting, _| !setting.starts_with("DRAIN_"));
+        let here = service["environment"].as_object().into_iter().flatten();
+        let here: BTreeMap<String, String> =
+            here.map(|(setting, value)| (setting.clone(), text(value))).collect();
+        // A Service's port may be another than its pod's; a container has one.
+        let resolved = |settings: BTreeMap<String, String>| -> BTreeMap<String, String> {
+            let ports =
+                [("frontend:80", "frontend:8080"), ("emailservice:8080", "emailservice:5000")];
+            let port = |value: String| {
+                ports
+                    .iter()
+                    .find(|(from, _)| *from == value)
+                    .map_or(value.clone(), |(_, to)| (*to).to_owned())
+            };
+            settings.into_iter().map(|(setting, value)| (setting, port(value))).collect()
+        };
+        let mut in_cluster = resolved(in_cluster);
+        if *name == "emailservice" {
+            in_cluster.insert("PORT".to_owned(), "5000".to_owned());
+        }
+        assert_eq!(here, in_cluster, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn compose_is_as_strict_as_the_chart_and_publishes_the_frontend_alone() -> anyhow::Result<()> {
+    let compose = compose()?;
+    let services = compose["services"].as_object().cloned().unwrap_or_default();
+    assert_eq!(services.len(), 12);
+    for (name, service) in services {
+        assert_eq!(service["read_only"], true, "{name}");
+        assert_eq!(text(&service["cap_drop"]), r#"["ALL"]"#, "{name}");
+        assert_eq!(text(&service["security_opt"]), r#"["no-new-privileges:true"]"#, "{name}");
+        assert!(!text(&service["user"]).starts_with('0'), "{name}");
+        assert_eq!(service["ports"].is_array(), name == "frontend", "{name}");
+        let has_check = service["healthcheck"]["test"].is_array();
+        assert_eq!(has_check, name != "loadgenerator", "{name}");
+        for (dependency, how) in service["depends_on"].as_object().into_iter().flatten() {
+            assert_eq!(how["condition"], "service_healthy", "{name} {dependency}");
+        }
+        assert!(!text(&service["image"]).contains("latest"), "{name}");
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! What is delivered, as it is rendered: charts, values, helmfile, compose and images' recipe, held
+//! to upstream's names, to Kubernetes' schemas, and to the practices that the README promises.
+
+mod compose;
+mod refusals;
+mod rendering;
+mod rules;
+mod tools;
+mod upstream;

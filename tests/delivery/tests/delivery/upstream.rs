@@ -1,0 +1,158 @@
+//! What people know of upstream's manifests: names, ports, labels, settings, probes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::tools::{of_kind, text, variables, workloads};
+
+/// A workload as upstream has it: its name, its container, the container's port, its Service's port
+/// and port name (none for the load generator), and the addresses it is told.
+type Workload =
+    (&'static str, &'static str, u16, Option<(u16, &'static str)>, &'static [&'static str]);
+
+const ADDRESSES: [(&str, &str); 10] = [
+    ("AD_SERVICE_ADDR", "adservice:9555"),
+    ("CART_SERVICE_ADDR", "cartservice:7070"),
+    ("CHECKOUT_SERVICE_ADDR", "checkoutservice:5050"),
+    ("CURRENCY_SERVICE_ADDR", "currencyservice:7000"),
+    ("EMAIL_SERVICE_ADDR", "emailservice:5000"),
+    ("PAYMENT_SERVICE_ADDR", "paymentservice:50051"),
+    ("PRODUCT_CATALOG_SERVICE_ADDR", "productcatalogservice:3550"),
+    ("RECOMMENDATION_SERVICE_ADDR", "recommendationservice:8080"),
+    ("REDIS_ADDR", "redis-cart:6379"),
+    ("SHIPPING_SERVICE_ADDR", "shippingservice:50051"),
+];
+
+const WORKLOADS: [Workload; 12] = [
+    ("adservice", "server", 9555, Some((9555, "grpc")), &[]),
+    ("cartservice", "server", 7070, Some((7070, "grpc")), &["REDIS_ADDR"]),
+    (
+        "checkoutservice",
+        "server",
+        5050,
+        Some((5050, "grpc")),
+        &[
+            "CART_SERVICE_ADDR",
+            "CURRENCY_SERVICE_ADDR",
+            "EMAIL_SERVICE_ADDR",
+            "PAYMENT_SERVICE_ADDR",
+            "PRODUCT_CATALOG_SERVICE_ADDR",
+            "SHIPPING_SERVICE_ADDR",
+        ],
+    ),
+    ("currencyservice", "server", 7000, Some((7000, "grpc")), &[]),
+    ("emailservice", "server", 8080, Some((5000, "grpc")), &[]),
+    (
+        "frontend",
+        "server",
+        8080,
+        Some((80, "http")),
+        &[
+            "AD_SERVICE_ADDR",
+            "CART_SERVICE_ADDR",
+            "CHECKOUT_SERVICE_ADDR",
+            "CURRENCY_SERVICE_ADDR",
+            "PRODUCT_CATALOG_SERVICE_ADDR",
+            "RECOMMENDATION_SERVICE_ADDR",
+            "SHIPPING_SERVICE_ADDR",
+        ],
+    ),
+    ("loadgenerator", "main", 0, None, &[]),
+    ("paymentservice", "server", 50051, Some((50051, "grpc")), &[]),
+    ("productcatalogservice", "server", 3550, Some((3550, "grpc")), &[]),
+    (
+        "recommendationservice",
+        "server",
+        8080,
+        Some((8080, "grpc")),
+        &["PRODUCT_CATALOG_SERVICE_ADDR"],
+    ),
+    ("redis-cart", "redis", 6379, Some((6379, "tcp-redis")), &[]),
+    ("shippingservice", "server", 50051, Some((50051, "grpc")), &[]),
+];
+
+#[test]
+fn names_ports_labels_and_settings_are_upstreams() -> anyhow::Result<()> {
+    let addresses = BTreeMap::from(ADDRESSES);
+    let workloads = workloads("default")?;
+    let services = of_kind("default", "Service")?;
+    let accounts = of_kind("default", "ServiceAccount")?;
+    assert_eq!(workloads.len(), WORKLOADS.len());
+    for (name, container_name, port, service, settings) in WORKLOADS {
+        let workload = &workloads[name];
+        assert_eq!(workload["spec"]["selector"]["matchLabels"], json!({ "app": name }));
+        assert_eq!(workload["spec"]["template"]["metadata"]["labels"]["app"], name);
+        let container = &workload["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["name"], container_name, "{name}");
+        let image = text(&container["image"]);
+        let repository = if name == "redis-cart" { "redis" } else { name };
+        assert!(image.starts_with(&format!("{repository}:")), "{image}");
+        assert_eq!(accounts.contains_key(name), name != "redis-cart", "{name}");
+
+        let variables = variables(workload);
+        for setting in settings {
+            assert_eq!(variables[*setting], addresses[setting], "{name}");
+        }
+        if container_name == "server" {
+            assert_eq!(variables["PORT"], port.to_string(), "{name}");
+        }
+        match service {
+            None => assert!(!services.contains_key(name)),
+            Some((service_port, port_name)) => {
+                assert_eq!(container["ports"][0]["containerPort"], port, "{name}");
+                let ports = &services[name]["spec"]["ports"];
+                assert_eq!(ports[0]["port"], service_port, "{name}");
+                assert_eq!(ports[0]["targetPort"], port, "{name}");
+                assert_eq!(ports[0]["name"], port_name, "{name}");
+                assert_eq!(services[name]["spec"]["selector"], json!({ "app": name }));
+            }
+        }
+    }
+    let load = variables(&workloads["loadgenerator"]);
+    assert_eq!((load["FRONTEND_ADDR"].as_str(), load["USERS"].as_str()), ("frontend:80", "10"));
+    assert_eq!(load["RATE"], "1");
+    Ok(())
+}
+
+#[test]
+fn probes_ask_what_upstreams_ask() -> anyhow::Result<()> {
+    let workloads = workloads("default")?;
+    for (name, container_name, port, ..) in WORKLOADS {
+        if container_name != "server" {
+            continue;
+        }
+        let container = &workloads[name]["spec"]["template"]["spec"]["containers"][0];
+        for (probe, which) in [("readinessProbe", "readiness"), ("livenessProbe", "liveness")] {
+            let probe = &container[probe];
+            if name == "frontend" {
+                let cookie = format!("shop_session-id=x-{which}-probe");
+                let expected: Value = json!({
+                    "path": "/_healthz",
+                    "port": 8080,
+                    "httpHeaders": [{ "name": "Cookie", "value": cookie }],
+                });
+                assert_eq!(probe["httpGet"], expected);
+            } else {
+                assert_eq!(probe["grpc"]["port"], port, "{name}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn upstreams_other_door_can_be_had() -> anyhow::Result<()> {
+    let set = "serviceType=ClusterIP,externalService.enabled=true";
+    let arguments =
+        ["template", "-f", "values/frontend-values.yaml", "--set", set, "charts/microservice"];
+    let objects = crate::tools::documents(&crate::tools::run("helm", &arguments)?)?;
+    let services: BTreeMap<String, String> = objects
+        .iter()
+        .filter(|object| object["kind"] == "Service")
+        .map(|object| (text(&object["metadata"]["name"]), text(&object["spec"]["type"])))
+        .collect();
+    let expected = [("frontend", "ClusterIP"), ("frontend-external", "LoadBalancer")];
+    assert_eq!(services, expected.map(|(a, b)| (a.to_owned(), b.to_owned())).into());
+    Ok(())
+}
