@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Collected, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus, Tracer as _};
 use opentelemetry_sdk::trace::Span;
@@ -172,7 +172,7 @@ impl Channel {
             }
             Route::Network(peers) => {
                 let (parts, body) = request.into_parts();
-                let body = Full::new(body.collect().await?.to_bytes());
+                let body = body.collect().await?.to_bytes();
                 let peer = &peers[WORKER.get() % peers.len()];
                 let answer = peer.call(Request::from_parts(parts, body)).await;
                 answer.map_err(|cause| unreachable_peer(method, cause))?.map(Body::new)

@@ -13,7 +13,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -111,6 +111,17 @@ fn prepare(stream: TcpStream) -> std::io::Result<std::net::TcpStream> {
     stream.into_std()
 }
 
+/// Runs hyper's tasks, one or two a call. Boxed, because tokio moves a task several times before it
+/// runs, and these are kilobytes.
+#[derive(Clone)]
+pub(crate) struct BoxingExecutor;
+
+impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for BoxingExecutor {
+    fn execute(&self, task: F) {
+        tokio::spawn(Box::pin(task));
+    }
+}
+
 /// Sends small messages at once, and notices a peer that is gone.
 pub(crate) fn tune(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
@@ -146,7 +157,7 @@ async fn serve(stream: std::net::TcpStream, served: Arc<Served>, lifetime: Lifet
     });
     // How a connection ends, a broken peer's included, is told by its requests.
     if is_http2 {
-        let connection = http2::Builder::new(TokioExecutor::new())
+        let connection = http2::Builder::new(BoxingExecutor)
             .timer(TokioTimer::new())
             .max_header_list_size(MAX_HTTP2_HEADER_LIST)
             .max_concurrent_streams(MAX_STREAMS)

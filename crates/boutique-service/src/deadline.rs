@@ -18,13 +18,18 @@ use tokio::time::{Instant, sleep_until};
 #[error("the deadline has passed")]
 pub struct Late;
 
-/// Does the work, or gives it up at its deadline.
-pub(crate) async fn within<F: Future>(deadline: Instant, work: F) -> Result<F::Output, Late> {
+/// Does the work, or gives it up at its deadline, if it has one.
+pub(crate) async fn within<F: Future>(
+    deadline: impl Into<Option<Instant>>,
+    work: F,
+) -> Result<F::Output, Late> {
     let mut work = pin!(work);
-    let mut alarm = Alarm { deadline, set: None };
+    let mut alarm = deadline.into().map(|deadline| Alarm { deadline, set: None });
     poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Ok(output)),
-        Poll::Pending if alarm.has_rung(cx) => Poll::Ready(Err(Late)),
+        Poll::Pending if alarm.as_mut().is_some_and(|alarm| alarm.has_rung(cx)) => {
+            Poll::Ready(Err(Late))
+        }
         Poll::Pending => Poll::Pending,
     })
     .await
@@ -174,6 +179,7 @@ mod tests {
         assert!(began.elapsed() < Duration::from_millis(510));
         assert_eq!(within(at(0), std::future::pending::<()>()).await, Err(Late));
         assert_eq!(within(at(0), async { 1 }).await, Ok(1));
+        assert_eq!(within(None, sleep(20)).await, Ok(()));
         assert!(keeper().lock().wakers.is_empty(), "what has ended is forgotten");
     }
 

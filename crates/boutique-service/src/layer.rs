@@ -2,9 +2,8 @@
 //! the one place where a failure is logged.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::MatchedPath;
@@ -14,6 +13,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus, Tracer as _};
 use opentelemetry_sdk::trace::Span;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
@@ -40,9 +40,10 @@ impl Served {
         if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
             return plain(StatusCode::BAD_REQUEST);
         }
-        let about = About::of(&request);
+        let began = Instant::now();
+        let about = About::of(&request, began);
         let left = timeout_of(request.headers());
-        let deadline = left.map(|left| tokio::time::Instant::now() + left);
+        let deadline = left.map(|left| began + left);
         let mut trace = Trace::from_headers(request.headers());
         let span = about.start_span(&self.identity, &trace);
         if let Some(span) = &span {
@@ -50,18 +51,14 @@ impl Served {
         }
         let call = Call { identity: self.identity.clone(), deadline, trace };
 
+        // A call that ends soon by itself needs no other limit for its message.
+        let soon = left.is_none_or(|left| left > MESSAGE_TIMEOUT).then(|| began + MESSAGE_TIMEOUT);
         let is_unary = about.is_unary();
         let work = async {
             let request = match is_unary {
-                // A call that ends soon by itself needs no other limit.
-                true if left.is_some_and(|left| left <= MESSAGE_TIMEOUT) => {
-                    one_message(request).await
-                }
-                true => {
-                    let soon = tokio::time::Instant::now() + MESSAGE_TIMEOUT;
-                    let late = Status::deadline_exceeded("the message took too long");
-                    within(soon, one_message(request)).await.unwrap_or(Err(late))
-                }
+                true => within(soon, one_message(request)).await.unwrap_or_else(|Late| {
+                    Err(Status::deadline_exceeded("the message took too long"))
+                }),
                 false => Ok(request),
             };
             match request {
@@ -69,11 +66,8 @@ impl Served {
                 Err(status) => Ok(status.into_http()),
             }
         };
-        let work = pin!(AssertUnwindSafe(work).catch_unwind());
-        let finished = match deadline {
-            None => Ok(call.clone().scope(work).await),
-            Some(at) => within(at, call.clone().scope(work)).await,
-        };
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let finished = within(deadline, call.clone().scope(work)).await;
         let response = match finished {
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
@@ -94,14 +88,14 @@ struct About {
 }
 
 impl About {
-    fn of(request: &Request<Body>) -> Self {
+    fn of(request: &Request<Body>, began: Instant) -> Self {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         Self {
             grpc: content_type
                 .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
-            began: Instant::now(),
+            began,
         }
     }
 

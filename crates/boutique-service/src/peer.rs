@@ -2,25 +2,29 @@
 //! a unary call over it that is repeated only if it was certainly never processed.
 
 use std::error::Error as StdError;
-use std::sync::{Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use h2::{Reason, RecvStream};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http_body::{Body, Frame};
 use tokio::net::TcpStream;
 
 use crate::connection;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much a peer may send ahead: a message of the largest size, and several such calls.
+const WINDOW: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * WINDOW;
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("grpc-rust-boutique/", env!("CARGO_PKG_VERSION")));
 
-type Sender = SendRequest<Full<Bytes>>;
+type Sender = SendRequest<Bytes>;
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// A peer, and the connection to it.
@@ -45,8 +49,8 @@ impl Peer {
     /// Sends a request, and once more if the first try was certainly never processed.
     pub(crate) async fn call(
         &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, BoxError> {
+        request: Request<Bytes>,
+    ) -> Result<Response<Received>, BoxError> {
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.into_parts().path_and_query;
         let mut uri = http::uri::Parts::default();
@@ -56,28 +60,32 @@ impl Peer {
         parts.uri = Uri::from_parts(uri)?;
         parts.headers.insert(header::USER_AGENT, USER_AGENT);
 
-        let again = Request::from_parts(parts.clone(), body.clone());
-        match self.attempt(Request::from_parts(parts, body)).await {
+        let again = (Request::from_parts(parts.clone(), ()), body.clone());
+        match self.attempt(Request::from_parts(parts, ()), body).await {
             // Boxed like every step that is rare, so that a call's future stays small.
-            Err(failed) if failed.never_processed => Box::pin(self.attempt(again)).await,
+            Err(failed) if failed.never_processed => Box::pin(self.attempt(again.0, again.1)).await,
             outcome => outcome,
         }
         .map_err(|failed| failed.cause)
     }
 
-    async fn attempt(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
+    /// Header and message go to the connection together, so that they leave in one write.
+    async fn attempt(
+        &self,
+        head: Request<()>,
+        message: Bytes,
+    ) -> Result<Response<Received>, Failed> {
+        let unsent = |cause: BoxError| Failed { cause, never_processed: true };
         let mut sender = match self.open() {
             Some(sender) => sender,
-            None => Box::pin(self.connect_once())
-                .await
-                .map_err(|cause| Failed { cause, never_processed: true })?,
+            None => Box::pin(self.connect_once()).await.map_err(unsent)?,
         };
-        sender.try_send_request(request).await.map_err(|mut error| {
-            // What was not sent comes back.
-            let unsent = error.take_message().is_some();
-            let error = error.into_error();
-            Failed { never_processed: unsent || was_refused(&error), cause: error.into() }
-        })
+        let sent = sender.send_request(head, false);
+        let (response, mut stream) = sent.map_err(|error| unsent(error.into()))?;
+        let failed =
+            |error: h2::Error| Failed { never_processed: was_refused(&error), cause: error.into() };
+        stream.send_data(message, true).map_err(failed)?;
+        Ok(response.await.map_err(failed)?.map(Received))
     }
 
     /// Connects, or waits for the one who does.
@@ -87,22 +95,27 @@ impl Peer {
             return Ok(sender);
         }
         let sender = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await??;
-        *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender.clone());
+        *self.locked() = Some(sender.clone());
         Ok(sender)
     }
 
     /// The connection, if there is one that takes calls.
     fn open(&self) -> Option<Sender> {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        sender.as_ref().filter(|sender| !sender.is_closed()).cloned()
+        self.locked().clone().filter(takes_calls)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Option<Sender>> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect(&self) -> Result<Sender, BoxError> {
         let stream = TcpStream::connect(self.authority.as_str()).await?;
         connection::tune(&stream)?;
-        let (sender, driver) = Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .handshake(TokioIo::new(stream))
+        let (sender, driver) = Builder::new()
+            .enable_push(false)
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .handshake(stream)
             .await?;
         // How it ends is told by its calls.
         tokio::spawn(async move { driver.await.is_ok() });
@@ -110,18 +123,38 @@ impl Peer {
     }
 }
 
+/// Whether neither side has said that the connection ends.
+fn takes_calls(sender: &Sender) -> bool {
+    // It says so at once: what it would wait for is a call of its own, and this one has none.
+    let polled = sender.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
+    matches!(polled, Poll::Ready(Ok(())))
+}
+
 /// Whether the peer refused the stream, or said in its GOAWAY that it will not be served.
-fn was_refused(error: &hyper::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            return error.reason() == Some(h2::Reason::REFUSED_STREAM)
-                || (error.is_go_away()
-                    && error.is_remote()
-                    && error.reason() == Some(h2::Reason::NO_ERROR));
+fn was_refused(error: &h2::Error) -> bool {
+    error.is_remote()
+        && (error.reason() == Some(Reason::REFUSED_STREAM)
+            || (error.is_go_away() && error.reason() == Some(Reason::NO_ERROR)))
+}
+
+/// The body of an answer as it arrives.
+pub(crate) struct Received(RecvStream);
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if let Some(data) = ready!(self.0.poll_data(cx)) {
+            let data = data?;
+            // What has arrived makes room for more.
+            self.0.flow_control().release_capacity(data.len())?;
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        cause = error.source();
+        let trailers = ready!(self.0.poll_trailers(cx))?;
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
-    // The connection was closing, and the call had not begun.
-    error.is_canceled()
 }

@@ -158,6 +158,19 @@ async fn proxy(to: watch::Receiver<SocketAddr>) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_caller_who_is_silent() -> anyhow::Result<()> {
+    let (mut ads, running) = over_the_wire(&Obedient::default(), &Env::default()).await?;
+    tell(&mut ads, "").await?;
+
+    let began = Instant::now();
+    running.stop().await;
+
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(tell(&mut ads, "").await.unwrap_err().code(), Code::Unavailable);
+    Ok(())
+}
+
 /// Trap T4: a graceful stop costs no call, because what was never processed is sent again, and
 /// what was processed is answered; and nothing is ever processed twice.
 #[tokio::test]
