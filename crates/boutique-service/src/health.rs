@@ -1,4 +1,5 @@
-//! gRPC health: SERVING from the first call on, NOT_SERVING from the moment the drain begins.
+//! gRPC health: SERVING once the service is ready, NOT_SERVING from the moment the drain begins. The name
+//! `liveness` is SERVING for as long as the process answers.
 
 use boutique_proto::health::health_check_response::ServingStatus;
 use boutique_proto::health::health_server::{Health, HealthServer};
@@ -10,7 +11,11 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-/// Answers for one service: for its own names and for the empty one, which all share one state.
+/// The name whose state depends on nothing.
+const LIVENESS: &str = "liveness";
+
+/// Answers for one service: for its own names and for the empty one, which all share one state, and
+/// for its liveness.
 pub(crate) struct ServiceHealth {
     names: Vec<&'static str>,
     status: watch::Receiver<ServingStatus>,
@@ -21,13 +26,18 @@ impl ServiceHealth {
     /// every `Watch`.
     pub(crate) fn new(
         names: Vec<&'static str>,
+        first: ServingStatus,
     ) -> (HealthServer<Self>, watch::Sender<ServingStatus>) {
-        let (switch, status) = watch::channel(ServingStatus::Serving);
+        let (switch, status) = watch::channel(first);
         (HealthServer::new(Self { names, status }), switch)
     }
 
     fn knows(&self, name: &str) -> bool {
-        name.is_empty() || self.names.contains(&name)
+        name.is_empty() || name == LIVENESS || self.names.contains(&name)
+    }
+
+    fn status_of(&self, name: &str) -> ServingStatus {
+        if name == LIVENESS { ServingStatus::Serving } else { *self.status.borrow() }
     }
 }
 
@@ -42,16 +52,16 @@ impl Health for ServiceHealth {
         if !self.knows(&request.get_ref().service) {
             return Err(Status::not_found("unknown service"));
         }
-        Ok(Response::new(answer(*self.status.borrow())))
+        Ok(Response::new(answer(self.status_of(&request.get_ref().service))))
     }
 
     async fn list(
         &self,
         _request: Request<HealthListRequest>,
     ) -> Result<Response<HealthListResponse>, Status> {
-        let status = *self.status.borrow();
-        let names = self.names.iter().chain(&[""]);
-        let statuses = names.map(|name| ((*name).to_owned(), answer(status))).collect();
+        let names = self.names.iter().chain(&["", LIVENESS]);
+        let statuses =
+            names.map(|name| ((*name).to_owned(), answer(self.status_of(name)))).collect();
         Ok(Response::new(HealthListResponse { statuses }))
     }
 
@@ -59,15 +69,17 @@ impl Health for ServiceHealth {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let known = self.knows(&request.get_ref().service);
+        let name = &request.get_ref().service;
+        let known = self.knows(name);
+        let changes = known && name != LIVENESS;
         let mut status = self.status.clone();
-        let now = *status.borrow_and_update();
-        let first = if known { now } else { ServingStatus::ServiceUnknown };
+        status.mark_unchanged();
+        let first = if known { self.status_of(name) } else { ServingStatus::ServiceUnknown };
         let later = stream::unfold(status, move |mut status| async move {
             loop {
                 status.changed().await.ok()?;
                 // The protocol keeps the stream of an unknown name open and silent.
-                if known {
+                if changes {
                     let now = *status.borrow_and_update();
                     return Some((now, status));
                 }

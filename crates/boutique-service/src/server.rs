@@ -15,7 +15,7 @@ use http::Request;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tower::{Service as TowerService, ServiceExt as _};
@@ -45,6 +45,7 @@ pub struct App {
     router: axum::Router,
     names: Vec<&'static str>,
     reflection: bool,
+    ready: Option<watch::Receiver<bool>>,
 }
 
 impl App {
@@ -61,18 +62,25 @@ impl App {
         S::Future: Send + 'static,
     {
         let router = Routes::new(service).into_axum_router();
-        Self { router, names: vec![S::NAME], reflection: false }
+        Self { router, names: vec![S::NAME], reflection: false, ready: None }
     }
 
     /// Answers HTTP.
     pub fn http(router: axum::Router) -> Self {
-        Self { router, names: Vec::new(), reflection: false }
+        Self { router, names: Vec::new(), reflection: false, ready: None }
     }
 
     /// With gRPC reflection on unless `GRPC_REFLECTION` turns it off.
     #[must_use]
     pub fn with_reflection(self) -> Self {
         Self { reflection: true, ..self }
+    }
+
+    /// Healthy only from the moment this says so; from then on it does not ask again, because what all
+    /// replicas share would take all of them out at once.
+    #[must_use]
+    pub fn ready_when(self, ready: watch::Receiver<bool>) -> Self {
+        Self { ready: Some(ready), ..self }
     }
 
     fn with_health(self, health: HealthServer<ServiceHealth>) -> Self {
@@ -104,10 +112,14 @@ pub struct Running {
     identity: Arc<Identity>,
     address: Option<SocketAddr>,
     health: Option<watch::Sender<ServingStatus>>,
+    getting_ready: Option<GettingReady>,
     drain: Drain,
     lifetime: Lifetime,
     accepting: Option<JoinHandle<()>>,
 }
+
+/// Turns health on when the service says that it is ready, unless the service ends before.
+type GettingReady = AbortOnDropHandle<()>;
 
 #[derive(Debug, Clone, Copy)]
 struct Drain {
@@ -129,7 +141,7 @@ impl Drain {
 /// there with health and reflection.
 pub async fn spawn(service: Service, env: &Env, app: App) -> anyhow::Result<Running> {
     let (listener, address) = bind(service.port, env)?;
-    let (served, health) = serve(service, env, app)?;
+    let (served, health, getting_ready) = serve(service, env, app)?;
     let lifetime = Lifetime::default();
     let accepting = tokio::spawn(connection::accept(
         listener,
@@ -142,6 +154,7 @@ pub async fn spawn(service: Service, env: &Env, app: App) -> anyhow::Result<Runn
         identity: served.identity.clone(),
         address: Some(address),
         health: Some(health),
+        getting_ready,
         drain: Drain::from_env(env)?,
         lifetime,
         accepting: Some(accepting),
@@ -151,13 +164,14 @@ pub async fn spawn(service: Service, env: &Env, app: App) -> anyhow::Result<Runn
 /// Serves `app` inside this process alone, and sets the service's address in `env` so that those
 /// who are opened after it find it.
 pub fn inproc(service: Service, env: &mut Env, app: App) -> anyhow::Result<Running> {
-    let (served, health) = serve(service, env, app)?;
+    let (served, health, getting_ready) = serve(service, env, app)?;
     env.inproc.insert(service.name, served.clone());
     env.set(service.addr_key, format!("inproc:{}", service.name));
     Ok(Running {
         identity: served.identity.clone(),
         address: None,
         health: Some(health),
+        getting_ready,
         drain: Drain { delay: Duration::ZERO, ..Drain::from_env(env)? },
         lifetime: Lifetime::default(),
         accepting: None,
@@ -168,10 +182,22 @@ fn serve(
     service: Service,
     env: &Env,
     app: App,
-) -> anyhow::Result<(Arc<Served>, watch::Sender<ServingStatus>)> {
+) -> anyhow::Result<(Arc<Served>, watch::Sender<ServingStatus>, Option<GettingReady>)> {
     let mut names = app.names.clone();
     names.push(service.name);
-    let (health, switch) = ServiceHealth::new(names);
+    let first = match app.ready {
+        Some(_) => ServingStatus::NotServing,
+        None => ServingStatus::Serving,
+    };
+    let (health, switch) = ServiceHealth::new(names, first);
+    let getting_ready = app.ready.clone().map(|mut ready| {
+        let switch = switch.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            if ready.wait_for(|ready| *ready).await.is_ok() {
+                switch.send_replace(ServingStatus::Serving);
+            }
+        }))
+    });
     let app = app.with_health(health).with_reflection_if(env.flag("GRPC_REFLECTION")?)?;
     let identity = Identity {
         name: service.name,
@@ -180,7 +206,7 @@ fn serve(
     };
     // `with_state` makes axum build the final router now instead of at every call.
     let router = app.router.with_state(());
-    Ok((Arc::new(Served { router, identity: Arc::new(identity) }), switch))
+    Ok((Arc::new(Served { router, identity: Arc::new(identity) }), switch, getting_ready))
 }
 
 impl Running {
@@ -192,6 +218,7 @@ impl Running {
     /// Stops the way a pod has to: not ready at once, serving on for `DRAIN_DELAY`, no new
     /// connections, at most `DRAIN_TIMEOUT` for what is in flight, and the last spans out.
     pub async fn stop(mut self) {
+        self.getting_ready = None;
         if let Some(health) = &self.health {
             health.send_replace(ServingStatus::NotServing);
         }

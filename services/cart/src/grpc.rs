@@ -10,11 +10,11 @@ use crate::domain::{self, Line, Refusal};
 use crate::store::{Store, StoreError};
 
 pub(crate) struct Carts {
-    store: Store,
+    store: Arc<Store>,
 }
 
 impl Carts {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
         Self { store }
     }
 }

@@ -6,6 +6,8 @@ mod domain;
 mod grpc;
 mod store;
 
+use std::sync::Arc;
+
 use boutique_proto::cart_service_server::CartServiceServer;
 use boutique_service::{App, Env, Service};
 
@@ -15,6 +17,7 @@ pub const SERVICE: Service =
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
-    let store = config::store(env)?;
-    Ok(App::grpc(CartServiceServer::new(grpc::Carts::new(store))))
+    let store = Arc::new(config::store(env)?);
+    let ready = store::first_contact(store.clone());
+    Ok(App::grpc(CartServiceServer::new(grpc::Carts::new(store))).ready_when(ready))
 }

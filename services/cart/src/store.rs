@@ -3,6 +3,12 @@
 mod memory;
 mod redis;
 
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
 use crate::domain::{Line, Refusal};
 
 pub(crate) use self::memory::Memory;
@@ -52,4 +58,30 @@ impl Store {
             Self::Redis(redis) => redis.empty(user_id).await,
         }
     }
+}
+
+/// How often a store that has not answered yet is asked.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Whether the store has answered once, by the command that every cart is read with. What keeps it
+/// from it (an address, a password) is told in one line.
+pub(crate) fn first_contact(store: Arc<Store>) -> watch::Receiver<bool> {
+    let (answered, ready) = watch::channel(matches!(*store, Store::Memory(_)));
+    if !*ready.borrow() {
+        tokio::spawn(async move {
+            let mut told = false;
+            while let Err(error) = store.get("first contact").await {
+                if !std::mem::replace(&mut told, true) {
+                    let cause = error.source().map(ToString::to_string);
+                    tracing::error!(error = cause, "not ready: {error}");
+                }
+                // Nobody waits for it any more where the service has ended.
+                if tokio::time::timeout(ASK_AGAIN, answered.closed()).await.is_ok() {
+                    return;
+                }
+            }
+            answered.send_replace(true);
+        });
+    }
+    ready
 }
