@@ -149,7 +149,7 @@ async fn health_knows_its_own_names_and_no_others() -> anyhow::Result<()> {
     let mut health = HealthClient::new(channel);
     let about = |service: &str| HealthCheckRequest { service: service.to_owned() };
 
-    for name in ["", "hipstershop.CartService", "cartservice"] {
+    for name in ["", "hipstershop.CartService", "cartservice", "liveness"] {
         let answer = health.check(about(name)).await?.into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
     }
@@ -160,7 +160,7 @@ async fn health_knows_its_own_names_and_no_others() -> anyhow::Result<()> {
     let mut names: Vec<_> =
         health.list(HealthListRequest {}).await?.into_inner().statuses.into_keys().collect();
     names.sort();
-    assert_eq!(names, ["", "cartservice", "hipstershop.CartService"]);
+    assert_eq!(names, ["", "cartservice", "hipstershop.CartService", "liveness"]);
 
     // Watch streams, so it needs a client that does.
     let address = format!("http://{}", running.address().unwrap());
