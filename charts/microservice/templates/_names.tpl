@@ -10,10 +10,6 @@ default
 {{- end -}}
 {{- end -}}
 
-{{- define "microservice.portName" -}}
-{{ .Values.protocol }}
-{{- end -}}
-
 {{- define "microservice.servicePort" -}}
 {{ .Values.servicePort | default .Values.containerPort }}
 {{- end -}}
@@ -21,6 +17,11 @@ default
 {{/* Whether the workload is reached through the cluster at all. */}}
 {{- define "microservice.hasService" -}}
 {{- if and (ne .Values.serviceType "none") (ne .Values.protocol "none") -}}true{{- end -}}
+{{- end -}}
+
+{{/* Whether it is for callers from outside the namespace, and so for everyone. */}}
+{{- define "microservice.isOutward" -}}
+{{- if or (eq .Values.serviceType "LoadBalancer") .Values.externalService.enabled .Values.ingress.enabled .Values.httpRoute.enabled .Values.grpcRoute.enabled -}}true{{- end -}}
 {{- end -}}
 
 {{/* How many pods there are at the least. */}}

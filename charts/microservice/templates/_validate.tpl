@@ -120,14 +120,14 @@
 {{- range .Values.networkPolicy.egressTo }}
 {{- $reachable = append $reachable (.app | default .host) }}
 {{- end }}
+{{- $host := "^([a-z][a-z0-9+.-]*:/{2,3})?([^@/ ]*@)?(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+)" }}
 {{- $settings := dict }}
 {{- range .Values.containerEnvVars }}{{ $_ := set $settings .name (get . "value" | default "") }}{{ end }}
 {{- range $name, $value := .Values.extraEnv }}{{ $_ := set $settings $name $value }}{{ end }}
 {{- range $name, $value := $settings }}
 {{- if kindIs "string" $value }}
-{{- $address := regexFind "^([a-z][a-z0-9+.-]*:/{2,3})?([^@/ ]*@)?(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+):[0-9]+([/,?].*)?$" $value }}
-{{- if or $address (regexMatch "^[a-z][a-z0-9+.-]*://" $value) }}
-{{- $host := regexReplaceAll "^([a-z][a-z0-9+.-]*:/{2,3})?([^@/ ]*@)?(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+).*$" $value "${3}" }}
+{{- if or (regexMatch (print $host ":[0-9]+([/,?].*)?$") $value) (regexMatch "^[a-z][a-z0-9+.-]*://" $value) }}
+{{- $host := regexReplaceAll (print $host ".*$") $value "${3}" }}
 {{- $first := splitList "." $host | first }}
 {{- if not (or (has $host $reachable) (has $first $reachable)) }}
 {{- fail (printf "networkPolicy.egressTo: %s says %s, which no entry lets through; add {app: %s, port: …} with the port of its pod, or {host: %s, cidr: …, port: …}" $name $host $first $host) }}

@@ -32,20 +32,12 @@ fn compose_and_the_chart_have_the_same_images_ports_settings_and_memory() -> any
         let here: BTreeMap<String, String> =
             here.map(|(setting, value)| (setting.clone(), text(value))).collect();
         // A Service's port may be another than its pod's; a container has one.
-        let resolved = |settings: BTreeMap<String, String>| -> BTreeMap<String, String> {
-            let ports =
-                [("frontend:80", "frontend:8080"), ("emailservice:8080", "emailservice:5000")];
-            let port = |value: String| {
-                ports
-                    .iter()
-                    .find(|(from, _)| *from == value)
-                    .map_or(value.clone(), |(_, to)| (*to).to_owned())
-            };
-            settings.into_iter().map(|(setting, value)| (setting, port(value))).collect()
-        };
-        let mut in_cluster = resolved(in_cluster);
-        if *name == "emailservice" {
-            in_cluster.insert("PORT".to_owned(), "5000".to_owned());
+        for (workload, setting, port) in
+            [("loadgenerator", "FRONTEND_ADDR", "frontend:8080"), ("emailservice", "PORT", "5000")]
+        {
+            if *name == workload {
+                in_cluster.insert(setting.to_owned(), port.to_owned());
+            }
         }
         assert_eq!(here, in_cluster, "{name}");
     }
