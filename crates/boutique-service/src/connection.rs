@@ -111,10 +111,10 @@ fn prepare(stream: TcpStream) -> std::io::Result<std::net::TcpStream> {
     stream.into_std()
 }
 
-/// Runs hyper's tasks, one or two a call. Boxed, because tokio moves a task several times before it
-/// runs, and these are kilobytes.
+/// Runs hyper's tasks, one a call. Boxed, because tokio moves a task several times before it runs,
+/// and these are kilobytes.
 #[derive(Clone)]
-pub(crate) struct BoxingExecutor;
+struct BoxingExecutor;
 
 impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for BoxingExecutor {
     fn execute(&self, task: F) {

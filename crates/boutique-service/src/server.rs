@@ -185,12 +185,13 @@ fn serve(
 ) -> anyhow::Result<(Arc<Served>, watch::Sender<ServingStatus>, Option<GettingReady>)> {
     let mut names = app.names.clone();
     names.push(service.name);
-    let first = match app.ready {
+    let not_yet = app.ready.clone().filter(|ready| !*ready.borrow());
+    let first = match not_yet {
         Some(_) => ServingStatus::NotServing,
         None => ServingStatus::Serving,
     };
     let (health, switch) = ServiceHealth::new(names, first);
-    let getting_ready = app.ready.clone().map(|mut ready| {
+    let getting_ready = not_yet.map(|mut ready| {
         let switch = switch.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
             if ready.wait_for(|ready| *ready).await.is_ok() {
