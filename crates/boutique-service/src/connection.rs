@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use std::io::Cursor;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -44,17 +44,25 @@ const MAX_HTTP1_HEADER: usize = 32 * 1024;
 const MAX_HTTP2_HEADER_LIST: u32 = 16 * 1024;
 const MAX_STREAMS: u32 = 256;
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The life of a listener and its connections: accepting, draining, over.
+/// The life of a listener and its connections: accepting, leaving, draining, over.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lifetime {
+    leaving: Arc<AtomicBool>,
     draining: CancellationToken,
     over: CancellationToken,
     pub(crate) connections: TaskTracker,
 }
 
 impl Lifetime {
+    /// Everything is served on, but on HTTP/1 each answer is its connection's last: who is told so
+    /// sends no request into a connection that the drain closes.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
     /// No new connections; those that are there finish what is in flight.
     pub(crate) fn drain(&self) {
         self.connections.close();
@@ -146,11 +154,15 @@ async fn serve(stream: std::net::TcpStream, served: Arc<Served>, lifetime: Lifet
     let (reading, writing) = stream.into_split();
     let reading = Counted { inner: Cursor::new(first).chain(reading), activity: activity.clone() };
     let io = TokioIo::new(tokio::io::join(reading, writing));
-    let counting = activity.clone();
+    let (counting, leaving) = (activity.clone(), lifetime.leaving.clone());
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (served, request_in_flight) = (served.clone(), InFlight::new(counting.clone()));
+        let leaving = leaving.clone();
         async move {
-            let response = served.answer(request.map(Body::new)).await;
+            let mut response = served.answer(request.map(Body::new)).await;
+            if !is_http2 && leaving.load(Ordering::Relaxed) {
+                response.headers_mut().insert(header::CONNECTION, CLOSE);
+            }
             drop(request_in_flight);
             Ok::<Response<Body>, Infallible>(response)
         }

@@ -223,6 +223,7 @@ impl Running {
         if let Some(health) = &self.health {
             health.send_replace(ServingStatus::NotServing);
         }
+        self.lifetime.leave();
         tokio::time::sleep(self.drain.delay).await;
         // Every Watch ends with the switch.
         self.health = None;

@@ -15,6 +15,7 @@ use boutique_proto::ad_service_server::{AdService, AdServiceServer};
 use boutique_proto::{AdRequest, AdResponse};
 use boutique_service::testing::serve;
 use boutique_service::{App, Channel, Env, Running, Service, channel, detach, inproc, time_left};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tonic::{Code, Request, Response, Status};
@@ -292,4 +293,46 @@ async fn a_message_that_does_not_come_is_not_waited_for() -> anyhow::Result<()> 
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(service.calls.load(Ordering::SeqCst), 0);
     Ok(())
+}
+
+/// Promise E1: a kept connection is not closed under a request that is on its way. While a service that
+/// is about to stop serves on, each answer tells its client that the connection ends with it.
+#[tokio::test]
+async fn a_kept_connection_ends_with_an_answer_once_a_stop_has_begun() -> anyhow::Result<()> {
+    let settings = Env::from([("DRAIN_DELAY", "30s")]);
+    let running = serve(SERVICE, &settings, async |_: &Env| Ok(app_over_http())).await?;
+    let mut kept = TcpStream::connect(running.address().unwrap()).await?;
+    let mut idle = TcpStream::connect(running.address().unwrap()).await?;
+    for connection in [&mut kept, &mut idle] {
+        assert!(!ask(connection).await?.contains("connection: close"));
+    }
+
+    let stop = tokio::spawn(running.stop());
+    let last = loop {
+        // Nothing says when the task has begun.
+        let answer = ask(&mut kept).await?;
+        if answer.contains("connection: close") {
+            break answer;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(last.starts_with("HTTP/1.1 200 OK"), "{last}");
+    assert_eq!(kept.read(&mut [0; 1]).await?, 0, "it closes after that");
+    assert!(ask(&mut idle).await?.contains("connection: close"), "and so does every other");
+    stop.abort();
+    Ok(())
+}
+
+fn app_over_http() -> App {
+    App::http(axum::Router::new().route("/", axum::routing::get(async || "hello")))
+}
+
+/// One request over a connection that stays, and all of its answer.
+async fn ask(connection: &mut TcpStream) -> anyhow::Result<String> {
+    connection.write_all(b"GET / HTTP/1.1\r\nhost: shop\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        anyhow::ensure!(connection.read_buf(&mut answer).await? > 0, "the answer ended early");
+    }
+    Ok(String::from_utf8(answer)?)
 }
