@@ -8,6 +8,7 @@ mod checkout;
 mod collector;
 mod degraded;
 mod lifecycle;
+mod load;
 mod orders;
 mod processes;
 #[expect(dead_code, reason = "shared with the cart's tests, which use all of it")]

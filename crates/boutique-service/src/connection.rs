@@ -182,10 +182,7 @@ async fn serve(stream: std::net::TcpStream, served: Arc<Served>, lifetime: Lifet
             () = sleep(age) => {}
         }
         connection.as_mut().graceful_shutdown();
-        tokio::select! {
-            _ = connection.as_mut() => {}
-            () = activity.quiet_for(CLOSE_TIMEOUT) => {}
-        }
+        close(connection, &activity).await;
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -200,10 +197,15 @@ async fn serve(stream: std::net::TcpStream, served: Arc<Served>, lifetime: Lifet
             () = activity.quiet_for(IDLE_TIMEOUT) => {}
         }
         connection.as_mut().graceful_shutdown();
-        tokio::select! {
-            _ = connection.as_mut() => {}
-            () = activity.quiet_for(CLOSE_TIMEOUT) => {}
-        }
+        close(connection, &activity).await;
+    }
+}
+
+/// Lets what is in flight end, and waits no longer for a peer that has nothing in flight.
+async fn close(connection: impl Future, activity: &Activity) {
+    tokio::select! {
+        _ = connection => {}
+        () = activity.quiet_for(CLOSE_TIMEOUT) => {}
     }
 }
 

@@ -115,7 +115,8 @@ impl fmt::Debug for Env {
     }
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A length of time in Go's notation, such as `300ms`, `5.5s` or `1h30m`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

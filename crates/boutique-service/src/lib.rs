@@ -21,7 +21,7 @@ pub mod testing;
 pub use crate::call::{detach, time_left, trace_id, with_deadline};
 pub use crate::client::{Channel, channel};
 pub use crate::deadline::Late;
-pub use crate::env::{Env, EnvError};
+pub use crate::env::{Env, EnvError, parse_duration};
 pub use crate::layer::already_logged;
 pub use crate::process::{process, run};
 pub use crate::server::{App, Running, Service, inproc, spawn};

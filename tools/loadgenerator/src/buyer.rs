@@ -10,26 +10,56 @@ const CITIES: [&str; 6] = ["Riverton", "Lakeview", "Oakdale", "Fairport", "Ashfo
 const STATES: [&str; 6] = ["CA", "NY", "TX", "WA", "OR", "ME"];
 const COUNTRIES: [&str; 4] = ["United States", "Canada", "Switzerland", "Côte d'Ivoire"];
 
-/// Upstream's form fields with a new buyer's data, urlencoded.
-pub(crate) fn checkout_form(this_year: i32, rng: &mut impl Rng) -> String {
-    let pick = |list: &[&'static str], rng: &mut _| *list.choose(rng).unwrap_or(&"");
-    let (name, number) = (pick(&NAMES, rng), rng.random_range(1..10_000));
-    let street = pick(&STREETS, rng);
-    form_urlencoded::Serializer::new(String::new())
-        .append_pair("email", &format!("{name}{number}@example.com"))
-        .append_pair("street_address", &format!("{} {street}", rng.random_range(1..1000)))
-        .append_pair("zip_code", &format!("{:05}", rng.random_range(501..99_951)))
-        .append_pair("city", pick(&CITIES, rng))
-        .append_pair("state", pick(&STATES, rng))
-        .append_pair("country", pick(&COUNTRIES, rng))
-        .append_pair("credit_card_number", &visa(rng))
-        .append_pair("credit_card_expiration_month", &rng.random_range(1..=12).to_string())
-        .append_pair(
-            "credit_card_expiration_year",
-            &rng.random_range(this_year + 1..=this_year + 70).to_string(),
-        )
-        .append_pair("credit_card_cvv", &rng.random_range(100..1000).to_string())
-        .finish()
+/// Somebody who pays with a card of their own.
+pub(crate) struct Buyer {
+    pub(crate) email: String,
+    pub(crate) street_address: String,
+    pub(crate) zip_code: i32,
+    pub(crate) city: &'static str,
+    pub(crate) state: &'static str,
+    pub(crate) country: &'static str,
+    pub(crate) card_number: String,
+    pub(crate) card_month: i32,
+    pub(crate) card_year: i32,
+    pub(crate) card_cvv: i32,
+}
+
+impl Buyer {
+    /// A new buyer, whose card has expired if it is to be refused.
+    pub(crate) fn new(this_year: i32, is_refused: bool, rng: &mut impl Rng) -> Self {
+        let pick = |list: &[&'static str], rng: &mut _| *list.choose(rng).unwrap_or(&"");
+        let (name, number) = (pick(&NAMES, rng), rng.random_range(1..10_000));
+        let street = pick(&STREETS, rng);
+        let good_through = rng.random_range(this_year + 1..=this_year + 70);
+        Self {
+            email: format!("{name}{number}@example.com"),
+            street_address: format!("{} {street}", rng.random_range(1..1000)),
+            zip_code: rng.random_range(501..99_951),
+            city: pick(&CITIES, rng),
+            state: pick(&STATES, rng),
+            country: pick(&COUNTRIES, rng),
+            card_number: visa(rng),
+            card_month: rng.random_range(1..=12),
+            card_year: if is_refused { this_year - 1 } else { good_through },
+            card_cvv: rng.random_range(100..1000),
+        }
+    }
+
+    /// Upstream's form fields, urlencoded.
+    pub(crate) fn form(&self) -> String {
+        form_urlencoded::Serializer::new(String::new())
+            .append_pair("email", &self.email)
+            .append_pair("street_address", &self.street_address)
+            .append_pair("zip_code", &format!("{:05}", self.zip_code))
+            .append_pair("city", self.city)
+            .append_pair("state", self.state)
+            .append_pair("country", self.country)
+            .append_pair("credit_card_number", &self.card_number)
+            .append_pair("credit_card_expiration_month", &self.card_month.to_string())
+            .append_pair("credit_card_expiration_year", &self.card_year.to_string())
+            .append_pair("credit_card_cvv", &self.card_cvv.to_string())
+            .finish()
+    }
 }
 
 /// A number that begins and adds up like a Visa's.
@@ -76,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_buyer() {
-        let form = |seed| checkout_form(2026, &mut StdRng::seed_from_u64(seed));
+        let form = |seed| Buyer::new(2026, false, &mut StdRng::seed_from_u64(seed)).form();
         assert_eq!(form(7), form(7));
         assert_ne!(form(7), form(8));
     }

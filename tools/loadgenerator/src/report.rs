@@ -1,121 +1,127 @@
-//! What happened: counts, failures and times by request, in the table that Locust prints.
+//! What happened, for people (a table, a page with plots) and for programs (JSON), and whether the
+//! objectives were met.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::fmt;
-use std::time::{Duration, Instant};
+pub(crate) mod html;
+pub(crate) mod json;
+pub(crate) mod plots;
+pub(crate) mod text;
 
-use http::Method;
+use std::process::ExitCode;
+use std::time::Duration;
 
-/// How many different failures are told apart.
-const MOST_REASONS: usize = 20;
+use rustix::time::{ClockId, clock_gettime};
 
+use crate::load::Load;
+use crate::options::Options;
+use crate::record::Inner;
+use crate::verdict::Orders;
+
+/// By convention 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// A run that has ended.
 pub(crate) struct Report {
-    began: Instant,
-    tasks_left: Cell<Option<u64>>,
-    rows: RefCell<BTreeMap<(String, String), Row>>,
-    reasons: RefCell<BTreeMap<String, u64>>,
-}
-
-#[derive(Default)]
-struct Row {
-    failures: u64,
-    /// Milliseconds.
-    times: Vec<f32>,
+    pub(crate) target: String,
+    pub(crate) profile: &'static str,
+    /// How the load was made, in words.
+    pub(crate) plan: String,
+    pub(crate) seed: u64,
+    pub(crate) took: Duration,
+    pub(crate) record: Inner,
+    pub(crate) orders: Orders,
+    /// Whether totals could be worked out anew.
+    pub(crate) knows_prices: bool,
+    /// HTTP requests, those that redirects took among them.
+    pub(crate) http_requests: u64,
+    /// CPU that this process took in all.
+    pub(crate) cpu: Duration,
+    pub(crate) capacity: Option<f64>,
+    /// What was asked for, and whether it held.
+    pub(crate) objectives: Vec<(String, bool)>,
+    /// Stopped by a signal before its end.
+    pub(crate) interrupted: bool,
 }
 
 impl Report {
-    /// A report of so many tasks, or of any number.
-    pub(crate) fn new(tasks: Option<u64>) -> Self {
+    pub(crate) fn new(
+        load: &Load,
+        options: &Options,
+        seed: u64,
+        was_interrupted: bool,
+        capacity: Option<f64>,
+    ) -> Self {
+        let (record, orders) = (load.record.snapshot(), load.verdict.orders());
+        let objectives = objectives(options, &record, &orders, capacity);
         Self {
-            began: Instant::now(),
-            tasks_left: Cell::new(tasks),
-            rows: RefCell::default(),
-            reasons: RefCell::default(),
+            target: options.frontend_addr.clone().unwrap_or_else(|| "gRPC".to_owned()),
+            profile: options.profile.name(),
+            plan: plan(options),
+            seed,
+            took: load.record.took(),
+            record,
+            orders,
+            knows_prices: load.book.is_some(),
+            http_requests: load.client.requests(),
+            cpu: Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default(),
+            capacity,
+            objectives,
+            interrupted: was_interrupted && options.has_end(),
         }
     }
 
-    /// Takes one of the tasks that are left.
-    pub(crate) fn take_task(&self) -> bool {
-        match self.tasks_left.get() {
-            None => true,
-            Some(0) => false,
-            Some(left) => {
-                self.tasks_left.set(Some(left - 1));
-                true
-            }
+    pub(crate) fn is_passed(&self) -> bool {
+        self.objectives.iter().all(|(_, held)| *held)
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match (self.interrupted, self.is_passed()) {
+            (true, _) => ExitCode::from(INTERRUPTED),
+            (false, true) => ExitCode::SUCCESS,
+            (false, false) => ExitCode::FAILURE,
         }
     }
 
-    pub(crate) fn note(
-        &self,
-        method: &Method,
-        name: &str,
-        took: Duration,
-        outcome: anyhow::Result<()>,
-    ) {
-        let mut rows = self.rows.borrow_mut();
-        let row = rows.entry((method.to_string(), name.to_owned())).or_default();
-        row.times.push(took.as_secs_f32() * 1e3);
-        if let Err(error) = outcome {
-            row.failures += 1;
-            let mut reasons = self.reasons.borrow_mut();
-            let reason = format!("{method} {name}: {error:#}");
-            if reasons.len() < MOST_REASONS || reasons.contains_key(&reason) {
-                *reasons.entry(reason).or_default() += 1;
-            }
-        }
-    }
-
-    pub(crate) fn failures(&self) -> u64 {
-        self.rows.borrow().values().map(|row| row.failures).sum()
+    /// Requests per second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.record.all.requests() as f64 / self.took.as_secs_f64().max(1e-9)
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.began.elapsed().as_secs_f64().max(1e-9);
-        writeln!(
-            f,
-            "\n{:<8} {:<24} {:>8} {:>14} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>8}",
-            "Type", "Name", "# reqs", "# fails", "Avg", "Min", "Max", "Med", "p99", "req/s"
-        )?;
-        let mut all = Row::default();
-        for ((method, name), row) in &*self.rows.borrow() {
-            line(f, method, name, row, seconds)?;
-            all.failures += row.failures;
-            all.times.extend(&row.times);
+fn plan(options: &Options) -> String {
+    let users = options.users();
+    match options.rps.as_slice() {
+        [] => format!("closed loop, {users} users"),
+        [first] if options.find_capacity => {
+            format!("search for the capacity from {first} requests/s on")
         }
-        line(f, "", "Aggregated", &all, seconds)?;
-        for (reason, count) in &*self.reasons.borrow() {
-            writeln!(f, "{count:>8} x {reason}")?;
+        rates => {
+            let rates: Vec<_> = rates.iter().map(ToString::to_string).collect();
+            format!("open loop, {} requests/s, {users} users in turn", rates.join(", then "))
         }
-        Ok(())
     }
 }
 
-fn line(
-    f: &mut fmt::Formatter<'_>,
-    method: &str,
-    name: &str,
-    row: &Row,
-    seconds: f64,
-) -> fmt::Result {
-    let mut times = row.times.clone();
-    times.sort_by(f32::total_cmp);
-    let count = times.len();
-    let at = |share: usize| times.get((count * share / 100).min(count.saturating_sub(1)));
-    let at = |share| at(share).copied().unwrap_or_default();
-    let mean = times.iter().sum::<f32>() / (count.max(1) as f32);
-    let percent = row.failures as f64 * 100.0 / count.max(1) as f64;
-    let failures = format!("{}({percent:.2}%)", row.failures);
-    writeln!(
-        f,
-        "{method:<8} {name:<24} {count:>8} {failures:>14} | {mean:>8.1} {:>8.1} {:>8.1} {:>8.1} {:>8.1} | {:>8.1}",
-        at(0),
-        at(100),
-        at(50),
-        at(99),
-        count as f64 / seconds,
-    )
+fn objectives(
+    options: &Options,
+    record: &Inner,
+    orders: &Orders,
+    capacity: Option<f64>,
+) -> Vec<(String, bool)> {
+    let mut all = vec![("every order was right".to_owned(), orders.wrong == 0)];
+    if options.find_capacity {
+        all.push(("a rate that can be held was found".to_owned(), capacity.is_some()));
+        return all;
+    }
+    let abandoned = record.steps.iter().map(|step| step.abandoned).sum::<u64>();
+    let requests = record.all.requests() + abandoned;
+    let ratio = (record.all.failures + abandoned) as f64 / requests.max(1) as f64;
+    all.push((
+        format!("at most {} % of the requests failed", options.max_error_ratio * 100.0),
+        requests > 0 && ratio <= options.max_error_ratio,
+    ));
+    if let Some(bound) = options.p99 {
+        let held = record.all.millis(99.0) <= bound.as_secs_f64() * 1e3 && abandoned == 0;
+        all.push((format!("99 % took no longer than {bound:?}"), held));
+    }
+    all
 }

@@ -1,0 +1,293 @@
+//! One user who speaks gRPC: products into the cart, and an order, straight to the two services.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Instant;
+
+use boutique_money::Money;
+use boutique_proto::cart_service_client::CartServiceClient;
+use boutique_proto::checkout_service_client::CheckoutServiceClient;
+use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
+use boutique_proto::shipping_service_client::ShippingServiceClient;
+use boutique_proto::{
+    AddItemRequest, Address, CartItem, CreditCardInfo, Empty, GetCartRequest, GetQuoteRequest,
+    OrderResult, PlaceOrderRequest,
+};
+use boutique_service::{Channel, Env, channel};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use crate::book::{Book, Cart, nanos};
+use crate::buyer::Buyer;
+use crate::load::{CURRENCIES, Load, Product};
+use crate::record::{Route, Start};
+
+const ADD: Route = Route { method: "gRPC", name: "CartService/AddItem" };
+const PLACE: Route = Route { method: "gRPC", name: "CheckoutService/PlaceOrder" };
+const REFUSED: Route = Route { method: "gRPC", name: "CheckoutService/PlaceOrder (bad card)" };
+const LOOK: Route = Route { method: "gRPC", name: "CartService/GetCart" };
+
+/// The services that this profile speaks to, by upstream's settings.
+pub(crate) const ADDRESSES: [&str; 4] = [
+    "CART_SERVICE_ADDR",
+    "CHECKOUT_SERVICE_ADDR",
+    "PRODUCT_CATALOG_SERVICE_ADDR",
+    "SHIPPING_SERVICE_ADDR",
+];
+
+/// One client for each service; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Clients {
+    cart: CartServiceClient<Channel>,
+    checkout: CheckoutServiceClient<Channel>,
+    catalog: ProductCatalogServiceClient<Channel>,
+    shipping: ShippingServiceClient<Channel>,
+}
+
+impl Clients {
+    pub(crate) fn from_env(env: &Env) -> anyhow::Result<Self> {
+        let [cart, checkout, catalog, shipping] = ADDRESSES.map(|name| channel(env, name));
+        Ok(Self {
+            cart: CartServiceClient::new(cart?),
+            checkout: CheckoutServiceClient::new(checkout?),
+            catalog: ProductCatalogServiceClient::new(catalog?),
+            shipping: ShippingServiceClient::new(shipping?),
+        })
+    }
+
+    /// Learns what the shop charges; an answer is also the sign that it is open.
+    pub(crate) async fn learn(&self, book: &mut Book) -> anyhow::Result<()> {
+        let listed = self.catalog.clone().list_products(Empty {}).await?;
+        for product in &listed.get_ref().products {
+            book.learn(&product.id, money(product.price_usd.as_ref())?)?;
+        }
+        let items = vec![CartItem { product_id: "any".to_owned(), quantity: 1 }];
+        let request = GetQuoteRequest { address: None, items };
+        let quote = self.shipping.clone().get_quote(request).await?;
+        book.learn_quote(money(quote.get_ref().cost_usd.as_ref())?);
+        let request = GetCartRequest { user_id: Uuid::new_v4().to_string() };
+        self.cart.clone().get_cart(request).await?;
+        Ok(())
+    }
+}
+
+/// Breaks when the load is over.
+type Flow = ControlFlow<()>;
+
+pub(crate) struct Caller {
+    load: Rc<Load>,
+    clients: Clients,
+    rng: StdRng,
+    user_id: String,
+    /// What must be in the cart; nothing is known after a call whose outcome is not.
+    cart: Option<Cart>,
+    /// Whether the cart was not looked at since an order.
+    unchecked: bool,
+    /// Whether the next call is the first of a task.
+    begins: bool,
+}
+
+impl Caller {
+    pub(crate) fn new(load: Rc<Load>, clients: Clients, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let user_id = uuid::Builder::from_random_bytes(rng.random()).into_uuid().to_string();
+        Self {
+            load,
+            clients,
+            rng,
+            user_id,
+            cart: Some(Cart::new()),
+            unchecked: false,
+            begins: true,
+        }
+    }
+
+    /// Buys for as long as there are tasks, then looks at the cart if an order was the last.
+    pub(crate) async fn buy(mut self) {
+        let _ = self.tasks().await;
+        if self.unchecked {
+            let start = Start::now();
+            let outcome = self.look().await;
+            if outcome.is_err() {
+                self.load.record.note(LOOK, start, &outcome);
+            }
+        }
+    }
+
+    async fn tasks(&mut self) -> Flow {
+        while self.load.pace.take_task() {
+            self.begins = true;
+            if self.cart.is_none() {
+                let start = self.turn().await?;
+                let outcome = self.look().await;
+                self.load.record.note(LOOK, start, &outcome);
+            }
+            for product in self.load.some_products(&mut self.rng) {
+                self.add(product).await?;
+            }
+            self.place().await?;
+        }
+        Flow::Continue(())
+    }
+
+    async fn turn(&mut self) -> ControlFlow<(), Start> {
+        match self.load.pace.turn(std::mem::take(&mut self.begins)).await {
+            Some(due) => ControlFlow::Continue(Start { due, sent: Instant::now() }),
+            None => ControlFlow::Break(()),
+        }
+    }
+
+    async fn add(&mut self, product: Product) -> Flow {
+        let start = self.turn().await?;
+        let quantity = self.rng.random_range(1..=10_u32);
+        let product_id = product.id().to_owned();
+        let item = CartItem { product_id, quantity: i32::try_from(quantity).unwrap_or(1) };
+        let request = AddItemRequest { user_id: self.user_id.clone(), item: Some(item) };
+        let cart = self.cart.take();
+        let outcome = match self.clients.cart.add_item(request).await {
+            Ok(_) => {
+                self.cart = cart.map(|mut cart| {
+                    *cart.entry(product.id().to_owned()).or_default() += quantity;
+                    cart
+                });
+                Ok(())
+            }
+            Err(status) => Err(failed(&status)),
+        };
+        self.load.record.note(ADD, start, &outcome);
+        Flow::Continue(())
+    }
+
+    async fn place(&mut self) -> Flow {
+        let start = self.turn().await?;
+        let with_bad_card = self.rng.random_bool(self.load.refusals);
+        let currency = CURRENCIES[self.rng.random_range(0..CURRENCIES.len())];
+        let buyer = Buyer::new(self.load.this_year, with_bad_card, &mut self.rng);
+        let request = request(&self.user_id, currency, buyer);
+        let placed = self.clients.checkout.place_order(request).await;
+        let placed = placed.map(|answer| answer.into_inner().order.unwrap_or_default());
+        let cart = self.cart.take();
+        let outcome = match placed {
+            Ok(_) if with_bad_card => Err(self.load.verdict.wrong("an expired card was accepted")),
+            Ok(order) => {
+                self.cart = Some(Cart::new());
+                // Its lines tell whether the order before left the cart empty.
+                if std::mem::replace(&mut self.unchecked, true) {
+                    self.load.verdict.cart_checked();
+                }
+                self.judge(&order, cart, currency)
+            }
+            Err(status) if is_refusal(&status) => {
+                self.load.verdict.refused();
+                // The cart stays as it was, which the next order's lines will tell.
+                self.cart = cart;
+                if with_bad_card { Ok(()) } else { Err(failed(&status)) }
+            }
+            Err(status) => {
+                self.load.verdict.unknown();
+                Err(failed(&status))
+            }
+        };
+        let route = if with_bad_card { REFUSED } else { PLACE };
+        self.load.record.note(route, start, &outcome);
+        Flow::Continue(())
+    }
+
+    /// Whether the order is what was in the cart, at the price it had to have, to the nano. A line
+    /// too many is what a cart that was not emptied before looks like.
+    fn judge(&self, order: &OrderResult, cart: Option<Cart>, currency: &str) -> anyhow::Result<()> {
+        let verdict = &self.load.verdict;
+        let (Some(cart), Some(book)) = (cart, &self.load.book) else {
+            return verdict.acknowledge(&order.order_id, &order.shipping_tracking_id, "", None);
+        };
+        let mut ordered = Cart::new();
+        for item in order.items.iter().filter_map(|line| line.item.as_ref()) {
+            *ordered.entry(item.product_id.clone()).or_default() +=
+                u32::try_from(item.quantity).unwrap_or_default();
+        }
+        let expected = book.total(&cart, currency).map(|total| total.to_string());
+        let told = told(order).map(|total| total.to_string());
+        let ids = (&order.order_id, &order.shipping_tracking_id);
+        verdict.acknowledge(ids.0, ids.1, told.as_deref().unwrap_or("unreadable"), expected)?;
+        if ordered == cart {
+            return Ok(());
+        }
+        Err(verdict.wrong(&format!(
+            "it has {} lines, and the cart had {}",
+            ordered.len(),
+            cart.len()
+        )))
+    }
+
+    /// Compares the cart with what must be in it, or learns what is.
+    async fn look(&mut self) -> anyhow::Result<()> {
+        let request = GetCartRequest { user_id: self.user_id.clone() };
+        let answer = self.clients.cart.get_cart(request).await.map_err(|status| failed(&status))?;
+        let mut found = Cart::new();
+        for item in answer.into_inner().items {
+            *found.entry(item.product_id).or_default() +=
+                u32::try_from(item.quantity).unwrap_or_default();
+        }
+        let expected = self.cart.replace(found.clone());
+        let after_order = std::mem::take(&mut self.unchecked);
+        match expected {
+            Some(expected) if expected != found => {
+                Err(self.load.verdict.wrong("the cart is not empty after the order"))
+            }
+            Some(_) if after_order => {
+                self.load.verdict.cart_checked();
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn request(user_id: &str, currency: &str, buyer: Buyer) -> PlaceOrderRequest {
+    let mut card = CreditCardInfo::default();
+    card.credit_card_number = buyer.card_number;
+    card.credit_card_cvv = buyer.card_cvv;
+    card.credit_card_expiration_year = buyer.card_year;
+    card.credit_card_expiration_month = buyer.card_month;
+    PlaceOrderRequest {
+        user_id: user_id.to_owned(),
+        user_currency: currency.to_owned(),
+        address: Some(Address {
+            street_address: buyer.street_address,
+            city: buyer.city.to_owned(),
+            state: buyer.state.to_owned(),
+            country: buyer.country.to_owned(),
+            zip_code: buyer.zip_code,
+        }),
+        email: buyer.email,
+        credit_card: Some(card),
+    }
+}
+
+/// What the order says that it costs, in nanos.
+fn told(order: &OrderResult) -> anyhow::Result<i128> {
+    let mut total = nanos(money(order.shipping_cost.as_ref())?);
+    for line in &order.items {
+        let pieces = line.item.as_ref().map_or(0, |item| item.quantity);
+        total += nanos(money(line.cost.as_ref())?) * i128::from(pieces);
+    }
+    Ok(total)
+}
+
+fn money(wire: Option<&boutique_proto::Money>) -> anyhow::Result<Money> {
+    let wire = wire.ok_or_else(|| anyhow::anyhow!("an amount is missing"))?;
+    Ok(Money::try_from(wire)?)
+}
+
+fn is_refusal(status: &Status) -> bool {
+    // Upstream's checkout answers INTERNAL to everything, a refused card among it.
+    matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition)
+        || (status.code() == Code::Internal && status.message().contains("charge card"))
+}
+
+/// The code alone: a text may hold what was sent.
+fn failed(status: &Status) -> anyhow::Error {
+    anyhow::anyhow!("{:?}", status.code())
+}

@@ -1,0 +1,90 @@
+//! Everything as JSON: times in milliseconds, rates per second, shares 0 to 1.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Report;
+use crate::record::Row;
+
+/// Latencies of some requests.
+#[derive(Serialize)]
+struct Latency {
+    mean: f64,
+    min: f64,
+    p50: f64,
+    p90: f64,
+    p95: f64,
+    p99: f64,
+    p999: f64,
+    max: f64,
+}
+
+fn latency(row: &Row) -> Latency {
+    Latency {
+        mean: row.latency.mean() / 1e3,
+        min: row.latency.min() as f64 / 1e3,
+        p50: row.millis(50.0),
+        p90: row.millis(90.0),
+        p95: row.millis(95.0),
+        p99: row.millis(99.0),
+        p999: row.millis(99.9),
+        max: row.latency.max() as f64 / 1e3,
+    }
+}
+
+/// The whole report.
+pub(crate) fn document(report: &Report) -> Value {
+    let record = &report.record;
+    let routes = record.rows.iter().map(|(route, row)| {
+        json!({
+            "method": route.method, "name": route.name,
+            "requests": row.requests(), "failures": row.failures, "latency_ms": latency(row),
+        })
+    });
+    let steps = record.steps.iter().map(|step| {
+        json!({
+            "rps": step.rps, "seconds": step.seconds, "abandoned": step.abandoned,
+            "requests": step.row.requests(), "failures": step.row.failures,
+            "latency_ms": latency(&step.row),
+        })
+    });
+    let seconds = record.points.iter().map(|point| {
+        json!({
+            "at": point.at, "seconds": point.seconds,
+            "requests": point.requests, "failures": point.failures,
+            "p50_ms": point.p50 as f64 / 1e3, "p90_ms": point.p90 as f64 / 1e3,
+            "p99_ms": point.p99 as f64 / 1e3, "max_ms": point.max as f64 / 1e3,
+        })
+    });
+    let sent = report.http_requests.max(record.all.requests()).max(1);
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "target": report.target,
+        "profile": report.profile,
+        "plan": report.plan,
+        "seed": report.seed,
+        "seconds": report.took.as_secs_f64(),
+        "interrupted": report.interrupted,
+        "passed": report.is_passed(),
+        "objectives": report.objectives.iter()
+            .map(|(objective, held)| json!({"objective": objective, "held": held})).collect::<Vec<_>>(),
+        "requests": record.all.requests(),
+        "http_requests": report.http_requests,
+        "failures": record.all.failures,
+        "error_ratio": record.all.error_ratio(),
+        "rps": report.rate(),
+        "latency_ms": latency(&record.all),
+        "lag_ms": {
+            "p99": record.lag.value_at_percentile(99.0) as f64 / 1e3,
+            "max": record.lag.max() as f64 / 1e3,
+        },
+        "cpu_us_per_request": report.cpu.as_secs_f64() * 1e6 / sent as f64,
+        "capacity_rps": report.capacity,
+        "orders": report.orders,
+        "prices_known": report.knows_prices,
+        "reasons": record.reasons,
+        "routes": routes.collect::<Vec<_>>(),
+        "steps": steps.collect::<Vec<_>>(),
+        "timeline": seconds.collect::<Vec<_>>(),
+    })
+}
