@@ -12,6 +12,7 @@ mod deadline;
 mod env;
 mod health;
 mod layer;
+mod log;
 mod peer;
 mod process;
 mod server;

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{channel, set_worker};
 use crate::env::{Env, EnvError};
+use crate::log;
 use crate::server::{App, Running, Service, port, spawn};
-use crate::telemetry;
 
 /// Where the healthcheck finds the service; a name that no process has a setting by.
 const HEALTH_ADDR: &str = "healthcheck";
@@ -67,7 +67,7 @@ fn try_process(
     workers: usize,
     open: impl AsyncFnOnce(&mut Env) -> anyhow::Result<Vec<Running>>,
 ) -> anyhow::Result<()> {
-    telemetry::install_log(&env)?;
+    log::install(&env)?;
     let allowed = "a number of threads, 1 to 1024";
     let workers = env.parse("TOKIO_WORKER_THREADS", allowed)?.unwrap_or(workers);
     if !(1..=1024).contains(&workers) {
@@ -78,6 +78,7 @@ fn try_process(
         env.workers.push(start_worker(index, over.clone())?);
     }
     let runtime = current_thread()?;
+    log::let_wait();
     let outcome = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -98,6 +99,7 @@ fn try_process(
             _ = interrupt.recv() => Err(anyhow::anyhow!("left at once, at the second signal")),
         }
     });
+    log::flush();
     over.cancel();
     // A name look-up or an export may hang in a blocking thread; nobody waits for it.
     runtime.shutdown_background();
@@ -109,7 +111,9 @@ fn start_worker(index: usize, over: CancellationToken) -> anyhow::Result<tokio::
     let handle = runtime.handle().clone();
     let work = move || {
         set_worker(index);
+        log::let_wait();
         runtime.block_on(over.cancelled());
+        log::flush();
         runtime.shutdown_background();
     };
     std::thread::Builder::new()
@@ -120,7 +124,8 @@ fn start_worker(index: usize, over: CancellationToken) -> anyhow::Result<tokio::
 }
 
 fn current_thread() -> anyhow::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build().context("cannot make a runtime")
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().on_thread_park(log::flush).build().context("cannot make a runtime")
 }
 
 fn cores() -> usize {

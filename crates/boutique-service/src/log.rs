@@ -1,0 +1,167 @@
+//! The process's log: one JSON line an event, in the shape of upstream's Go services. Lines of a thread
+//! that runs services are written together when it has nothing else to do.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::Write as _;
+
+use serde::{Serialize, Serializer};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::call::Call;
+use crate::env::{Env, EnvError};
+
+/// How much may wait to be written, in bytes, however busy the thread is.
+const MOST_WAITING: usize = 16 * 1024;
+
+/// Lines that wait to be written.
+struct Waiting {
+    lines: Vec<u8>,
+    /// Whether somebody writes them when this thread has nothing else to do.
+    may_wait: bool,
+}
+
+thread_local! {
+    static WAITING: RefCell<Waiting> =
+        const { RefCell::new(Waiting { lines: Vec::new(), may_wait: false }) };
+}
+
+/// Installs the log: `RUST_LOG` as a list of `target=level`, `info` by default. Where a log stands
+/// already, as in tests, it stays.
+pub(crate) fn install(env: &Env) -> Result<(), EnvError> {
+    let filter = env
+        .parse::<Targets>("RUST_LOG", "a list such as info or info,cartservice=debug")?
+        .unwrap_or_else(|| Targets::new().with_default(Level::INFO));
+    if tracing_subscriber::registry().with(JsonLines.with_filter(filter)).try_init().is_ok() {
+        std::panic::set_hook(Box::new(|panic| {
+            // Only a literal is safe to print: a formatted text may hold what a customer sent.
+            let text = panic.payload().downcast_ref::<&str>().unwrap_or(&"see the location");
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(code.location = place, "panicked: {text}");
+        }));
+    }
+    Ok(())
+}
+
+/// Lets this thread's lines wait for [`flush`].
+pub(crate) fn let_wait() {
+    WAITING.with_borrow_mut(|waiting| waiting.may_wait = true);
+}
+
+/// Writes this thread's lines that wait.
+pub(crate) fn flush() {
+    // Not there any more at the very end of a thread, when nothing can wait either.
+    let _ = WAITING.try_with(|waiting| write(&mut waiting.borrow_mut().lines));
+}
+
+fn write(lines: &mut Vec<u8>) {
+    if !lines.is_empty() {
+        // There is nobody left to tell when stdout is gone.
+        let _ = std::io::stdout().lock().write_all(lines);
+        lines.clear();
+    }
+}
+
+/// Writes each event as one line: `timestamp`, `severity`, `message`, the fields flat beside them, then
+/// the service and the trace.
+struct JsonLines;
+
+impl<S: Subscriber> Layer<S> for JsonLines {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let level = *event.metadata().level();
+        let mut line = Line(Vec::with_capacity(512));
+        let mut timestamp = String::new();
+        if SystemTime.format_time(&mut Writer::new(&mut timestamp)).is_ok() {
+            line.put("timestamp", &timestamp);
+        }
+        line.put("severity", severity(level));
+        event.record(&mut line);
+        if let Some(name) = Call::peek(|call| call.identity.name) {
+            line.put("service.name", name);
+        }
+        if let Some(trace_id) = crate::call::trace_id() {
+            line.put("trace_id", &trace_id);
+        }
+        line.0.extend_from_slice(b"}\n");
+        keep(line.0, level <= Level::WARN);
+    }
+}
+
+/// Lets a line wait, or writes it with those that wait.
+fn keep(mut line: Vec<u8>, is_urgent: bool) {
+    let kept = WAITING.try_with(|waiting| {
+        let Waiting { lines, may_wait } = &mut *waiting.borrow_mut();
+        lines.append(&mut line);
+        if is_urgent || !*may_wait || lines.len() >= MOST_WAITING {
+            write(lines);
+        }
+    });
+    if kept.is_err() {
+        // The thread is at its very end.
+        write(&mut line);
+    }
+}
+
+fn severity(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warning",
+        Level::INFO => "info",
+        Level::DEBUG | Level::TRACE => "debug",
+    }
+}
+
+/// A JSON object that is being written.
+struct Line(Vec<u8>);
+
+impl Line {
+    fn put(&mut self, name: &str, value: impl Serialize) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        // A buffer takes everything, and text is always JSON.
+        let _ = serde_json::to_writer(&mut self.0, name);
+        self.0.push(b':');
+        let _ = serde_json::to_writer(&mut self.0, &value);
+    }
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field.name(), Debugged(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field.name(), value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field.name(), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field.name(), value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field.name(), value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field.name(), value);
+    }
+}
+
+/// A value's debug form as text.
+struct Debugged<'a>(&'a dyn fmt::Debug);
+
+impl Serialize for Debugged<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:?}", self.0))
+    }
+}
