@@ -7,7 +7,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[expect(clippy::disallowed_methods, reason = "cargo tells build scripts so")]
     let out_dir = std::env::var("OUT_DIR")?;
     std::fs::write(format!("{out_dir}/descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().skip_debug(["CreditCardInfo"]).compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .skip_debug(["CreditCardInfo"])
+        .codec_path("crate::ShopCodec")
+        .compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=../../proto");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The shop's wire: messages, clients and servers generated from `proto/`, and the crossings into
 //! domain types. Generated code lives here alone; nobody edits or commits it.
 
+mod codec;
 mod convert;
 
 mod generated {
@@ -9,6 +10,7 @@ mod generated {
     tonic::include_proto!("hipstershop");
 }
 
+pub use codec::ShopCodec;
 pub use generated::*;
 
 /// gRPC's standard health protocol, generated from `proto/health.proto`.
