@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod browse;
+mod cached;
 mod canary;
 mod checkout;
 mod collector;

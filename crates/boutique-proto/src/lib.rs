@@ -10,8 +10,11 @@ mod generated {
     tonic::include_proto!("hipstershop");
 }
 
+mod views;
+
 pub use codec::ShopCodec;
 pub use generated::*;
+pub use views::{ListedId, ListedIds};
 
 /// gRPC's standard health protocol, generated from `proto/health.proto`.
 pub mod health {

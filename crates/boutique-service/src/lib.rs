@@ -5,6 +5,7 @@
 //! A service is a [`Service`] constant and a function that makes its [`App`] from an [`Env`];
 //! `main` hands both to [`run`].
 
+mod cache;
 mod call;
 mod client;
 mod connection;
@@ -19,6 +20,7 @@ mod server;
 mod telemetry;
 pub mod testing;
 
+pub use crate::cache::Cache;
 pub use crate::call::{detach, time_left, trace_id, with_deadline};
 pub use crate::client::{Channel, channel};
 pub use crate::deadline::Late;

@@ -1,4 +1,7 @@
-//! The wire side out: the seven services a page is made of.
+//! The wire side out: the seven services a page is made of. With `CACHE_TTL` pages may show what the
+//! catalogue and the currency service said a little while ago; an order is never made of that.
+
+use std::sync::Arc;
 
 use boutique_money::{CurrencyCode, Money};
 use boutique_proto::ad_service_client::AdServiceClient;
@@ -13,7 +16,7 @@ use boutique_proto::{
     GetCartRequest, GetProductRequest, GetQuoteRequest, ListRecommendationsRequest, OrderResult,
     PlaceOrderRequest, Product,
 };
-use boutique_service::{Channel, Env, EnvError, channel};
+use boutique_service::{Cache, Channel, Env, EnvError, channel};
 use futures_util::future::try_join_all;
 use tonic::Status;
 
@@ -27,6 +30,15 @@ pub(crate) struct Clients {
     currency: CurrencyServiceClient<Channel>,
     recommendation: RecommendationServiceClient<Channel>,
     shipping: ShippingServiceClient<Channel>,
+    cached: Arc<Cached>,
+}
+
+/// What pages may show a little late.
+struct Cached {
+    currencies: Cache<(), Arc<[String]>>,
+    products: Cache<(), Arc<[Arc<Priced>]>>,
+    product: Cache<String, Arc<Priced>>,
+    converted: Cache<(Money, CurrencyCode), Money>,
 }
 
 /// A product with a price that has been checked.
@@ -51,17 +63,35 @@ impl Clients {
             checkout: CheckoutServiceClient::new(channel(env, "CHECKOUT_SERVICE_ADDR")?),
             shipping: ShippingServiceClient::new(channel(env, "SHIPPING_SERVICE_ADDR")?),
             ad: AdServiceClient::new(channel(env, "AD_SERVICE_ADDR")?),
+            cached: Arc::new(Cached {
+                currencies: Cache::from_env(env)?,
+                products: Cache::from_env(env)?,
+                product: Cache::from_env(env)?,
+                converted: Cache::from_env(env)?,
+            }),
         })
     }
 
+    /// Whether every page makes all the calls that upstream's makes.
+    pub(crate) fn is_faithful(&self) -> bool {
+        !self.cached.product.is_on()
+    }
+
     /// The currencies that have a rate, in the table's order.
-    pub(crate) async fn currencies(&self) -> Result<Vec<String>, Status> {
-        let answer = self.currency.clone().get_supported_currencies(Empty {}).await?;
-        Ok(answer.into_inner().currency_codes)
+    pub(crate) async fn currencies(&self) -> Result<Arc<[String]>, Status> {
+        let ask = async || {
+            let answer = self.currency.clone().get_supported_currencies(Empty {}).await?;
+            Ok(answer.into_inner().currency_codes.into())
+        };
+        self.cached.currencies.get(&(), ask).await
     }
 
     /// The same value in another currency, and never nothing for something.
     pub(crate) async fn convert(&self, from: Money, to: CurrencyCode) -> Result<Money, Status> {
+        self.cached.converted.get(&(from, to), async || self.ask_to_convert(from, to).await).await
+    }
+
+    async fn ask_to_convert(&self, from: Money, to: CurrencyCode) -> Result<Money, Status> {
         let request =
             CurrencyConversionRequest { from: Some(from.into()), to_code: to.to_string() };
         let wire = self.currency.clone().convert(request).await?.into_inner();
@@ -75,14 +105,20 @@ impl Clients {
         }
     }
 
-    pub(crate) async fn products(&self) -> Result<Vec<Priced>, Status> {
-        let answer = self.catalog.clone().list_products(Empty {}).await?;
-        answer.into_inner().products.into_iter().map(priced).collect()
+    pub(crate) async fn products(&self) -> Result<Arc<[Arc<Priced>]>, Status> {
+        let ask = async || {
+            let answer = self.catalog.clone().list_products(Empty {}).await?;
+            answer.into_inner().products.into_iter().map(priced).collect()
+        };
+        self.cached.products.get(&(), ask).await
     }
 
-    pub(crate) async fn product(&self, id: &str) -> Result<Priced, Status> {
-        let request = GetProductRequest { id: id.to_owned() };
-        priced(self.catalog.clone().get_product(request).await?.into_inner())
+    pub(crate) async fn product(&self, id: &str) -> Result<Arc<Priced>, Status> {
+        let ask = async || {
+            let request = GetProductRequest { id: id.to_owned() };
+            priced(self.catalog.clone().get_product(request).await?.into_inner())
+        };
+        self.cached.product.get(id, ask).await
     }
 
     pub(crate) async fn cart(&self, user_id: &str) -> Result<Vec<CartItem>, Status> {
@@ -111,12 +147,11 @@ impl Clients {
         &self,
         user_id: &str,
         product_ids: Vec<String>,
-    ) -> Result<Vec<Product>, Status> {
+    ) -> Result<Vec<Arc<Priced>>, Status> {
         let request = ListRecommendationsRequest { user_id: user_id.to_owned(), product_ids };
         let answer = self.recommendation.clone().list_recommendations(request).await?;
         let ids = answer.into_inner().product_ids;
-        let products = try_join_all(ids.iter().map(|id| self.product(id))).await?;
-        Ok(products.into_iter().map(|priced| priced.product).collect())
+        try_join_all(ids.iter().map(|id| self.product(id))).await
     }
 
     pub(crate) async fn ads(&self, context_keys: Vec<String>) -> Result<Vec<Ad>, Status> {
@@ -138,7 +173,7 @@ pub(crate) fn amount(wire: Option<&boutique_proto::Money>) -> Result<Money, Stat
     Money::try_from(wire).map_err(|error| Status::internal(format!("invalid amount: {error}")))
 }
 
-fn priced(product: Product) -> Result<Priced, Status> {
+fn priced(product: Product) -> Result<Arc<Priced>, Status> {
     let price = amount(product.price_usd.as_ref())?;
-    Ok(Priced { product, price })
+    Ok(Arc::new(Priced { product, price }))
 }

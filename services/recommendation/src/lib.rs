@@ -1,12 +1,12 @@
 #![doc = include_str!("../README.md")]
 //! Suggests other products.
 
+mod clients;
 mod domain;
 mod grpc;
 
-use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
 use boutique_proto::recommendation_service_server::RecommendationServiceServer;
-use boutique_service::{App, Env, Service, channel};
+use boutique_service::{App, Env, Service};
 
 /// The workload's name, default port and address setting, as upstream has them.
 pub const SERVICE: Service =
@@ -14,6 +14,6 @@ pub const SERVICE: Service =
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
-    let catalog = ProductCatalogServiceClient::new(channel(env, "PRODUCT_CATALOG_SERVICE_ADDR")?);
+    let catalog = clients::Catalog::from_env(env)?;
     Ok(App::grpc(RecommendationServiceServer::new(grpc::Recommendation::new(catalog))))
 }

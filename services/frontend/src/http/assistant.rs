@@ -35,7 +35,7 @@ pub(crate) async fn page(
     if shop.config.assistant.is_none() {
         return Err(switched_off());
     }
-    within(PAGE, async {
+    within(PAGE, async || {
         let supported = retrieved("currencies", shop.clients.currencies().await)?;
         let currency = domain::chosen(visit.currency.as_deref(), &supported);
         let frame = Frame::full(&shop, &visit, &supported, currency, &[]);

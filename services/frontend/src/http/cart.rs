@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use boutique_money::Money;
-use boutique_proto::{CartItem, Product};
+use boutique_proto::CartItem;
 use futures_util::future::try_join_all;
 use time::OffsetDateTime;
 use tonic::Status;
@@ -18,6 +18,7 @@ use super::home::retrieved;
 use super::page::{self, Frame};
 use super::visit::Visit;
 use super::{CHANGE, PAGE, Shop, see};
+use crate::clients::Priced;
 use crate::domain;
 use crate::domain::form::AddToCart;
 
@@ -30,11 +31,11 @@ struct CartPage<'a> {
     total: String,
     /// The years a card may expire in; the second is preselected.
     years: Vec<i32>,
-    recommendations: Vec<Product>,
+    recommendations: Vec<Arc<Priced>>,
 }
 
 struct Line {
-    product: Product,
+    priced: Arc<Priced>,
     quantity: i32,
     /// Of all pieces together.
     price: Money,
@@ -46,7 +47,7 @@ pub(crate) async fn view(
     State(shop): State<Arc<Shop>>,
     Extension(visit): Extension<Arc<Visit>>,
 ) -> Result<Response, Failure> {
-    within(PAGE, async {
+    within(PAGE, async || {
         let (supported, cart) = tokio::try_join!(
             async { retrieved("currencies", shop.clients.currencies().await) },
             async { retrieved("cart", shop.clients.cart(&visit.session).await) },
@@ -64,7 +65,7 @@ pub(crate) async fn view(
             let id = &item.product_id;
             let priced = retrieved(&format!("product #{id}"), shop.clients.product(id).await)?;
             let price = shop.clients.convert(priced.price, currency).await;
-            line(priced.product, item.quantity, price).map_err(|cause| {
+            line(priced, item.quantity, price).map_err(|cause| {
                 Failure::backend(&format!("could not convert currency for product #{id}"), cause)
             })
         }));
@@ -91,10 +92,10 @@ pub(crate) async fn view(
     .await
 }
 
-fn line(product: Product, quantity: i32, price: Result<Money, Status>) -> Result<Line, Status> {
+fn line(priced: Arc<Priced>, quantity: i32, price: Result<Money, Status>) -> Result<Line, Status> {
     let pieces = u32::try_from(quantity).map_err(|_| Status::internal("impossible quantity"))?;
     let price = price?.checked_mul(pieces).map_err(|error| Status::internal(error.to_string()))?;
-    Ok(Line { product, quantity, price, shown: domain::price(price) })
+    Ok(Line { priced, quantity, price, shown: domain::price(price) })
 }
 
 /// `POST /cart`: only what the catalogue knows goes in.
@@ -104,7 +105,7 @@ pub(crate) async fn add(
     Form(fields): Form,
 ) -> Result<Response, Failure> {
     let AddToCart { product_id, quantity } = AddToCart::parse(&fields)?;
-    within(CHANGE, async {
+    within(CHANGE, async || {
         retrieved("product", shop.clients.product(&product_id).await)?;
         let added = shop.clients.add_item(&visit.session, CartItem { product_id, quantity });
         added.await.map_err(|cause| Failure::backend("failed to add to cart", cause))?;
@@ -118,7 +119,7 @@ pub(crate) async fn empty(
     State(shop): State<Arc<Shop>>,
     Extension(visit): Extension<Arc<Visit>>,
 ) -> Result<Response, Failure> {
-    within(CHANGE, async {
+    within(CHANGE, async || {
         let emptied = shop.clients.empty_cart(&visit.session).await;
         emptied.map_err(|cause| Failure::backend("failed to empty cart", cause))?;
         Ok(see(shop.path("/")))

@@ -8,7 +8,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use boutique_money::{CurrencyCode, Money};
-use boutique_proto::{Address, CreditCardInfo, OrderResult, PlaceOrderRequest, Product};
+use boutique_proto::{Address, CreditCardInfo, OrderResult, PlaceOrderRequest};
 use boutique_service::detach;
 use tonic::{Code, Status};
 use tracing::info;
@@ -18,7 +18,7 @@ use super::form::Form;
 use super::page::{self, Frame};
 use super::visit::Visit;
 use super::{ORDER, PAGE, Shop};
-use crate::clients::amount;
+use crate::clients::{Priced, amount};
 use crate::domain;
 use crate::domain::form::PlaceOrder;
 
@@ -28,7 +28,7 @@ struct OrderPage<'a> {
     frame: Frame<'a>,
     order: &'a OrderResult,
     total: String,
-    recommendations: Vec<Product>,
+    recommendations: Vec<Arc<Priced>>,
 }
 
 pub(crate) async fn place(
@@ -40,16 +40,17 @@ pub(crate) async fn place(
     let code = visit.currency.as_deref().and_then(|code| CurrencyCode::parse(code).ok());
     let request = request(&visit, code.unwrap_or(CurrencyCode::USD), form);
     let order =
-        within(ORDER, async { shop.clients.place_order(request).await.map_err(not_placed) })
-            .await?;
+        within(ORDER, async || shop.clients.place_order(request).await.map_err(not_placed)).await?;
     info!(order = %order.order_id, user.id = visit.session_hash, "placed order {}", order.order_id);
 
     // Upstream asks for the currencies here and shows none; nobody waits for them.
-    let clients = shop.clients.clone();
-    detach(async move { clients.currencies().await.is_ok() });
+    if shop.clients.is_faithful() {
+        let clients = shop.clients.clone();
+        detach(async move { clients.currencies().await.is_ok() });
+    }
     // The order stands. Whatever fails from here on is left out of the page.
     let ids = order.items.iter().filter_map(|line| Some(line.item.as_ref()?.product_id.clone()));
-    let beside = async { Ok(page::recommendations(&shop, &visit, ids.collect()).await) };
+    let beside = async || Ok(page::recommendations(&shop, &visit, ids.collect()).await);
     let recommendations = within(PAGE, beside).await.unwrap_or_default();
     let total = total(&order).map(domain::price).unwrap_or_default();
     let frame = Frame::bare(&shop, &visit);

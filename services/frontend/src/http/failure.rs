@@ -115,9 +115,10 @@ impl IntoResponse for Failure {
 /// Bounds what a handler does; whatever it calls gets no more time than is left.
 pub(crate) async fn within<T>(
     limit: Duration,
-    work: impl Future<Output = Result<T, Failure>>,
+    work: impl AsyncFnOnce() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    with_deadline(limit, work).await.unwrap_or_else(|_elapsed| {
+    // Boxed where it begins, because a page is large to carry around.
+    with_deadline(limit, Box::pin(work())).await.unwrap_or_else(|_elapsed| {
         let cause = Status::deadline_exceeded("the page took too long");
         Err(Failure::backend("could not finish the page in time", cause))
     })

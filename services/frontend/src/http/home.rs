@@ -6,7 +6,6 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use boutique_proto::Product;
 use boutique_service::detach;
 use futures_util::future::try_join_all;
 
@@ -14,23 +13,26 @@ use super::failure::{Failure, within};
 use super::page::{self, Frame};
 use super::visit::Visit;
 use super::{PAGE, Shop};
+use crate::clients::Priced;
 use crate::domain;
 
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage<'a> {
     frame: Frame<'a>,
-    products: Vec<(Product, String)>,
+    products: Vec<(Arc<Priced>, String)>,
 }
 
 pub(crate) async fn home(
     State(shop): State<Arc<Shop>>,
     Extension(visit): Extension<Arc<Visit>>,
 ) -> Result<Response, Failure> {
-    within(PAGE, async {
+    within(PAGE, async || {
         // Upstream asks for ads here and shows none; the call is made, but nobody waits for it.
-        let ads = shop.clients.clone();
-        detach(async move { ads.ads(Vec::new()).await.is_ok() });
+        if shop.clients.is_faithful() {
+            let ads = shop.clients.clone();
+            detach(async move { ads.ads(Vec::new()).await.is_ok() });
+        }
 
         let (supported, products, cart) = tokio::try_join!(
             async { retrieved("currencies", shop.clients.currencies().await) },
@@ -38,7 +40,7 @@ pub(crate) async fn home(
             async { retrieved("cart", shop.clients.cart(&visit.session).await) },
         )?;
         let currency = domain::chosen(visit.currency.as_deref(), &supported);
-        let products = try_join_all(products.into_iter().map(async |priced| {
+        let products = try_join_all(products.iter().map(async |priced| {
             let price = shop.clients.convert(priced.price, currency).await.map_err(|cause| {
                 let id = &priced.product.id;
                 Failure::backend(
@@ -46,7 +48,7 @@ pub(crate) async fn home(
                     cause,
                 )
             })?;
-            Ok::<_, Failure>((priced.product, domain::price(price)))
+            Ok::<_, Failure>((priced.clone(), domain::price(price)))
         }))
         .await?;
 

@@ -1,15 +1,18 @@
 //! What every page has around its content.
 
+use std::sync::Arc;
+
 use ::http::header;
 use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
 use boutique_money::CurrencyCode;
-use boutique_proto::{CartItem, Product};
+use boutique_proto::CartItem;
 use time::OffsetDateTime;
 
 use super::Shop;
 use super::failure::Failure;
 use super::visit::Visit;
+use crate::clients::Priced;
 use crate::deployment::{Details, Platform};
 use crate::domain;
 
@@ -106,7 +109,7 @@ pub(crate) async fn recommendations(
     shop: &Shop,
     visit: &Visit,
     product_ids: Vec<String>,
-) -> Vec<Product> {
+) -> Vec<Arc<Priced>> {
     match shop.clients.recommendations(&visit.session, product_ids).await {
         Ok(mut products) => {
             products.truncate(SHOWN);

@@ -16,16 +16,17 @@ use super::home::retrieved;
 use super::page::{self, Frame};
 use super::visit::Visit;
 use super::{PAGE, Shop};
+use crate::clients::Priced;
 use crate::{domain, fetch};
 
 #[derive(Template)]
 #[template(path = "product.html")]
 struct ProductPage<'a> {
     frame: Frame<'a>,
-    product: Product,
+    product: &'a Product,
     price: String,
     packaging: Option<Packaging>,
-    recommendations: Vec<Product>,
+    recommendations: Vec<Arc<Priced>>,
     ad: Option<Ad>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) async fn product(
     Extension(visit): Extension<Arc<Visit>>,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
-    within(PAGE, async {
+    within(PAGE, async || {
         let (priced, supported, cart, recommendations) = tokio::try_join!(
             async { retrieved("product", shop.clients.product(&id).await) },
             async { retrieved("currencies", shop.clients.currencies().await) },
@@ -55,7 +56,7 @@ pub(crate) async fn product(
             async { Ok(page::recommendations(&shop, &visit, vec![id.clone()]).await) },
         )?;
         let currency = domain::chosen(visit.currency.as_deref(), &supported);
-        let product = priced.product;
+        let product = &priced.product;
         let (price, ad, packaging) = tokio::join!(
             shop.clients.convert(priced.price, currency),
             ad(&shop, product.categories.clone()),
@@ -135,7 +136,7 @@ pub(crate) async fn meta(State(shop): State<Arc<Shop>>, Path(ids): Path<String>)
     let json = |status: StatusCode, body: String| {
         (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
-    let found = within(PAGE, async { retrieved("product", shop.clients.product(&ids).await) });
+    let found = within(PAGE, async || retrieved("product", shop.clients.product(&ids).await));
     let priced = match found.await {
         Ok(priced) => priced,
         Err(failure) => {
