@@ -1,0 +1,95 @@
+//! The floors: what the same pages cost if nothing is done for them. `L2` is the shop's call graph on
+//! plain tonic and axum with empty handlers, one process a service; `http` answers a page of the same
+//! size, `http-redis` does one Redis operation before; `echo` is a bare round trip over loopback.
+
+mod frontend;
+mod proto;
+mod services;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use anyhow::{Context as _, bail};
+use axum::Router;
+use axum::routing::get;
+use redis::AsyncCommands as _;
+
+/// Bytes of a request and of an answer of the catalogue's, headers and all.
+const MESSAGE: usize = 175;
+
+/// Runs one stand-in until the process ends. It prints where it listens.
+pub(crate) fn run(kind: &str) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match kind {
+            "echo" => echo(),
+            "http" => {
+                serve(Router::new().fallback(get(async || frontend::page(frontend::HOME)))).await
+            }
+            "http-redis" => http_redis().await,
+            "frontend" => serve(frontend::router(false)?).await,
+            "frontend-reduced" => serve(frontend::router(true)?).await,
+            service => services::serve(service).await,
+        }
+    })
+}
+
+/// A setting of the stand-in's own process.
+fn setting(name: &str) -> anyhow::Result<String> {
+    let env = boutique_service::Env::from_process();
+    Ok(env.require(name)?.to_owned())
+}
+
+/// Where stand-ins listen, told to whoever started them.
+fn bind() -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    println!("{}", listener.local_addr()?);
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+async fn serve(router: Router) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(bind()?)?;
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    Ok(axum::serve(listener, router).await?)
+}
+
+async fn http_redis() -> anyhow::Result<()> {
+    let client = redis::Client::open(format!("redis://{}", setting("REDIS_ADDR")?))?;
+    let redis = client.get_connection_manager().await?;
+    let answer = async move || {
+        let mut redis = redis.clone();
+        let _: Result<Option<Vec<u8>>, _> = redis.hget("floor", "data").await;
+        frontend::page(frontend::HOME)
+    };
+    serve(Router::new().fallback(get(answer))).await
+}
+
+/// Answers each message with as many bytes.
+fn echo() -> anyhow::Result<()> {
+    let listener = bind()?;
+    listener.set_nonblocking(false)?;
+    let (mut stream, _peer) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    let mut message = [0; MESSAGE];
+    while stream.read_exact(&mut message).is_ok() {
+        stream.write_all(&message)?;
+    }
+    Ok(())
+}
+
+/// So many round trips with an echo.
+pub(crate) fn round_trips(address: &str, count: u32) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(address).context("no echo")?;
+    stream.set_nodelay(true)?;
+    let mut message = [0; MESSAGE];
+    for _ in 0..count {
+        stream.write_all(&message)?;
+        if stream.read(&mut message)? == 0 {
+            bail!("the echo ended");
+        }
+    }
+    Ok(())
+}

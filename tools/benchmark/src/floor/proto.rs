@@ -1,0 +1,4 @@
+//! What tonic makes of `proto/demo.proto` by itself.
+#![expect(clippy::allow_attributes, unreachable_pub, reason = "generated")]
+
+tonic::include_proto!("hipstershop");

@@ -1,0 +1,333 @@
+#![doc = include_str!("../README.md")]
+#![expect(clippy::print_stdout, reason = "its report is what a benchmark prints")]
+
+mod floor;
+mod growth;
+mod plan;
+mod process;
+mod report;
+mod system;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, Parser, Subcommand};
+
+use crate::plan::{Session, WORKLOADS};
+use crate::process::{Machine, Meter, Running, free_port};
+use crate::report::{Figure, Report, Row};
+use crate::system::{Settings, System};
+
+/// RPCs of the shop mix per HTTP request, counted in upstream's source and its load's weights.
+const LEGS: f64 = 11.12;
+const ROUND_TRIPS: u32 = 50_000;
+
+#[derive(Parser)]
+#[command(version, about = "Measures what a request costs")]
+struct Options {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Starts our shop in all its forms and the floors, and measures them beside each other.
+    Run {
+        #[command(flatten)]
+        how: How,
+        /// Measure the growth curves too.
+        #[arg(long)]
+        growth: bool,
+    },
+    /// Measures a shop that is running, whoever made it.
+    Measure {
+        #[command(flatten)]
+        how: How,
+        /// What it is called in the table.
+        #[arg(long, default_value = "other")]
+        label: String,
+        /// Its address, as host:port.
+        #[arg(long)]
+        target: String,
+        /// Where its parts' CPU is counted: name=PID or name=FOLDER of a cgroup; as often as there are parts.
+        #[arg(long = "meter", required = true)]
+        meters: Vec<String>,
+        /// The same of its Redis, which is counted apart.
+        #[arg(long)]
+        redis_meter: Option<String>,
+    },
+    /// Runs one stand-in of the floors; `run` starts them.
+    #[command(hide = true)]
+    Floor { kind: String, address: Option<String> },
+}
+
+#[derive(Args)]
+struct How {
+    /// How often each load is put on each system.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How many seconds each time.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How many seconds nothing is asked, to see what a system does by itself. tokio keeps the threads
+    /// of a start for ten seconds.
+    #[arg(long, default_value_t = 12)]
+    idle: u64,
+    /// How long a shop may take to open, as in 30s.
+    #[arg(long, default_value = "30s")]
+    wait_for_shop: String,
+    /// How many connections.
+    #[arg(long, default_value_t = 8)]
+    users: usize,
+    /// Where the binaries are; beside this one by default.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// Write a page with plots to this file.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Write all figures to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let Options { command } = Options::parse();
+    let done = match command {
+        What::Run { how, growth } => run(&how, growth),
+        What::Measure { how, label, target, meters, redis_meter } => {
+            other(&how, &label, &target, &meters, redis_meter.as_deref())
+        }
+        What::Floor { kind, address: Some(address) } if kind == "trips" => {
+            floor::round_trips(&address, ROUND_TRIPS)
+        }
+        What::Floor { kind, .. } => floor::run(&kind),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("benchmark: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn session(how: &How, logs: &Path, redis: Option<Meter>) -> anyhow::Result<Session> {
+    ensure!(how.rounds > 0 && how.seconds > 0 && how.users > 0, "nothing would be measured");
+    let own = std::env::current_exe()?;
+    let bin =
+        how.bin.clone().or_else(|| own.parent().map(Path::to_owned)).context("no binaries")?;
+    // What is measured has a processor of its own, and who measures has another.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let processors = (cores > 1).then_some((1, 0));
+    let machine = Machine { bin, processors, logs: logs.to_owned() };
+    Ok(Session {
+        machine,
+        redis,
+        users: how.users,
+        duration: Duration::from_secs(how.seconds),
+        wait_for_shop: how.wait_for_shop.clone(),
+    })
+}
+
+/// A Redis for all of our shops, on their processor.
+fn start_redis(machine: &Machine) -> anyhow::Result<(Running, String)> {
+    let port = free_port()?;
+    let mut command = machine.pinned(Path::new("redis-server"), true);
+    command.args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"]);
+    let log = std::fs::File::create(machine.logs.join("redis"))?;
+    command.stdin(Stdio::null()).stdout(log);
+    let redis = Running::new(command).context("redis-server is needed")?;
+    let address = format!("127.0.0.1:{port}");
+    let began = Instant::now();
+    while std::net::TcpStream::connect(&address).is_err() {
+        ensure!(began.elapsed() < Duration::from_secs(10), "redis-server does not start");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok((redis, address))
+}
+
+fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
+    let logs = tempfile::tempdir()?;
+    let mut session = session(how, logs.path(), None)?;
+    let (redis, redis_address) = start_redis(&session.machine)?;
+    session.redis = Some(redis.meter());
+    let machine = &session.machine;
+    let plain = Settings::from([("REDIS_ADDR".to_owned(), redis_address.clone())]);
+    let cached: Settings = plain.clone().into_iter().chain(System::cached()).collect();
+    let systems = vec![
+        System::one(machine, "one process", &plain)?,
+        System::one(machine, "one, cached", &cached)?,
+        System::ten(machine, "ten, faithful", &plain)?,
+        System::ten(machine, "ten, cached", &cached)?,
+        System::floor(machine, "L2", false)?,
+        System::floor(machine, "L2, reduced", true)?,
+    ];
+    let pages = vec![
+        System::page(machine, "plain HTTP", "http", &plain)?,
+        System::page(machine, "HTTP and Redis", "http-redis", &plain)?,
+    ];
+    let echo = echo(machine)?;
+    let idle = idle(&systems, Duration::from_secs(how.idle))?;
+    let samples = session.rounds(&systems, how.rounds)?;
+    let mut costs = Vec::new();
+    for system in &pages {
+        let page = |_| session.sample(system, &WORKLOADS[1]);
+        let samples = (0..how.rounds).map(page).collect::<anyhow::Result<Vec<_>>>()?;
+        costs.push(plan::median(samples.iter().map(|sample| sample.cpu() + sample.redis)).0);
+        costs.push(plan::median(samples.iter().map(|sample| sample.generator)).0);
+    }
+    let [http, generator, http_redis, _] = costs[..] else { anyhow::bail!("a floor is missing") };
+    let mut curves = Vec::new();
+    if with_growth {
+        curves.extend(growth::cart_lines(&session, &systems[2])?);
+        curves.push(growth::products(&session, &plain, "ten, faithful")?);
+        curves.push(growth::products(&session, &cached, "ten, cached")?);
+        curves.extend(growth::users(&session, &systems[2], &redis_address)?);
+    }
+    let mut figures = Vec::new();
+    for (curve, name, at_most) in [
+        (3, "product page from 9 to 10,000 products, cached", 1.2),
+        (4, "order from 1 to 1,000,000 users in Redis, CPU with Redis", 1.15),
+        (5, "order from 1 to 1,000,000 users in Redis, commands", 1.05),
+    ] {
+        let growth = curves.get(curve).map(growth::Curve::growth);
+        figures.extend(growth.map(|growth| Figure::new(name, growth, at_most)));
+    }
+    let rows = settle(systems, &samples, &idle)?;
+    figures.splice(0..0, self::figures(&rows, http_redis, generator));
+    let notes = vec![
+        sizes(&session.machine)?,
+        format!(
+            "L0: {LEGS} round trips over loopback of {echo:.1} µs and a plain page of {http:.1} µs are {:.1} µs per HTTP request of the shop mix.",
+            LEGS * echo + http
+        ),
+        format!(
+            "A plain page with one Redis operation is {http_redis:.1} µs, Redis' own part among it. The load generator takes {generator:.1} µs a request when it is the limit."
+        ),
+    ];
+    finish(how, &Report { rows, figures, curves, notes })
+}
+
+/// Ends the systems from the last to the first, so that nobody shares a binary's memory any more with
+/// those that came later when its own is read.
+fn settle(
+    mut systems: Vec<System>,
+    samples: &plan::Samples,
+    idle: &[f64],
+) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    while let Some(system) = systems.pop() {
+        let index = systems.len();
+        rows.push(report::row(index, &system, samples, idle[index])?);
+    }
+    rows.reverse();
+    Ok(rows)
+}
+
+/// How large each binary is.
+fn sizes(machine: &Machine) -> anyhow::Result<String> {
+    let names =
+        system::SERVICES.map(|(name, _)| name).into_iter().chain(["boutique", "loadgenerator"]);
+    let size = |name| {
+        let bytes = std::fs::metadata(machine.bin.join(name))?.len();
+        anyhow::Ok(format!("{name} {:.1}", bytes as f64 / 1e6))
+    };
+    Ok(format!(
+        "Binaries, MB: {}.",
+        names.map(size).collect::<anyhow::Result<Vec<_>>>()?.join(", ")
+    ))
+}
+
+/// One round trip over loopback, both ends on one processor, in microseconds.
+fn echo(machine: &Machine) -> anyhow::Result<f64> {
+    let (_echo, address) = machine.floor("echo", &Settings::new())?;
+    let mut trips: Command = machine.pinned(&std::env::current_exe()?, true);
+    let began = Instant::now();
+    let status = trips.args(["floor", "trips", &address]).status()?;
+    ensure!(status.success(), "the round trips failed");
+    Ok(began.elapsed().as_secs_f64() * 1e6 / f64::from(ROUND_TRIPS))
+}
+
+/// What each system does when nobody asks, in thousandths of a processor.
+fn idle(systems: &[System], duration: Duration) -> anyhow::Result<Vec<f64>> {
+    let all = |systems: &[System]| {
+        systems
+            .iter()
+            .map(|system| Ok(system.cpu()?.iter().sum()))
+            .collect::<anyhow::Result<Vec<f64>>>()
+    };
+    // What a start leaves to do is done by then, and the threads that did it are gone.
+    std::thread::sleep(duration);
+    let before = all(systems)?;
+    std::thread::sleep(duration);
+    let after = all(systems)?;
+    Ok(before
+        .iter()
+        .zip(after)
+        .map(|(before, after)| (after - before) / duration.as_secs_f64() * 1e3)
+        .collect())
+}
+
+fn figures(rows: &[Row], http_redis: f64, generator: f64) -> Vec<Figure> {
+    let [one, one_cached, ten, ten_cached, floor, reduced] = rows else { return Vec::new() };
+    let cost = |row: &Row, load: usize| row.costs[load].as_ref().map_or(0.0, |cost| cost.cpu);
+    let with_redis = |row: &Row| row.costs[0].as_ref().map_or(0.0, |cost| cost.cpu + cost.redis);
+    vec![
+        Figure::new("shop mix, faithful / L2", cost(ten, 0) / cost(floor, 0), 1.3),
+        Figure::new(
+            "shop mix, cached / L2 of the reduced graph",
+            cost(ten_cached, 0) / cost(reduced, 0),
+            1.5,
+        ),
+        Figure::new("order of 2, faithful / L2", cost(ten, 4) / cost(floor, 4), 1.3),
+        Figure::new(
+            "shop mix, one process / (HTTP and one Redis operation)",
+            with_redis(one) / http_redis,
+            2.0,
+        ),
+        Figure::new(
+            "shop mix, one process cached / (HTTP and one Redis operation)",
+            with_redis(one_cached) / http_redis,
+            2.0,
+        ),
+        Figure::new("one process, MiB fresh", one.fresh, 12.0),
+        Figure::new("one process, MiB after load", one.loaded, 20.0),
+        Figure::new("ten processes, MiB fresh", ten.fresh, 40.0),
+        Figure::new("ten processes, MiB after load", ten.loaded, 40.0),
+        Figure::new("one process, ms to the first page", one.opened_in.unwrap_or_default(), 15.0),
+        Figure::new("ten processes, ms to the first page", ten.opened_in.unwrap_or_default(), 60.0),
+        Figure::new("one process, mCPU idle", one.idle, 0.3),
+        Figure::new("ten processes, mCPU idle", ten.idle, 0.3),
+        Figure::new("load generator, µs of CPU per request", generator, 15.0),
+    ]
+}
+
+fn other(
+    how: &How,
+    label: &str,
+    target: &str,
+    meters: &[String],
+    redis: Option<&str>,
+) -> anyhow::Result<()> {
+    let logs = tempfile::tempdir()?;
+    let session = session(how, logs.path(), redis.map(Meter::parse).transpose()?)?;
+    let systems = [System::other(label, target, meters)?];
+    let idle = idle(&systems, Duration::from_secs(how.idle))?;
+    let samples = session.rounds(&systems, how.rounds)?;
+    let rows = vec![report::row(0, &systems[0], &samples, idle[0])?];
+    finish(how, &Report { rows, figures: Vec::new(), curves: Vec::new(), notes: Vec::new() })
+}
+
+fn finish(how: &How, report: &Report) -> anyhow::Result<()> {
+    print!("{}", report.text());
+    if let Some(path) = &how.report {
+        std::fs::write(path, report.html()?).context("cannot write the report")?;
+    }
+    if let Some(path) = &how.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report.json())?)
+            .context("cannot write the figures")?;
+    }
+    Ok(())
+}

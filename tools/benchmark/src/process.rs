@@ -1,0 +1,169 @@
+//! Processes to measure: those that we start, and those that are there. CPU, memory, and nothing that
+//! a process would have to help with.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+/// Where CPU is counted: a process with all its threads, or a cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Meter {
+    Process(u32),
+    Cgroup(PathBuf),
+}
+
+impl Meter {
+    /// Reads `1234` or a folder of cgroup v2.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        match text.parse() {
+            Ok(pid) => Ok(Self::Process(pid)),
+            Err(_) if Path::new(text).join("cpu.stat").exists() => Ok(Self::Cgroup(text.into())),
+            Err(_) => anyhow::bail!("{text} is neither a process id nor a folder of cgroup v2"),
+        }
+    }
+
+    /// CPU so far, in seconds.
+    pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
+        match self {
+            Self::Process(pid) => {
+                let tasks =
+                    fs::read_dir(format!("/proc/{pid}/task")).context("the process is gone")?;
+                let nanos = tasks.flatten().filter_map(|task| {
+                    let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+                    text.split(' ').next()?.parse::<u64>().ok()
+                });
+                Ok(nanos.sum::<u64>() as f64 / 1e9)
+            }
+            Self::Cgroup(folder) => Ok(number(&folder.join("cpu.stat"), "usage_usec")? / 1e6),
+        }
+    }
+
+    /// Memory that counts once what is shared (PSS), in MiB; of a cgroup what it is charged.
+    pub(crate) fn memory(&self) -> anyhow::Result<f64> {
+        match self {
+            Self::Process(pid) => {
+                let path = format!("/proc/{pid}/smaps_rollup");
+                Ok(number(Path::new(&path), "Pss:")? / 1024.0)
+            }
+            Self::Cgroup(folder) => {
+                let text = fs::read_to_string(folder.join("memory.current"))?;
+                Ok(text.trim().parse::<f64>()? / (1024.0 * 1024.0))
+            }
+        }
+    }
+}
+
+fn number(path: &Path, label: &str) -> anyhow::Result<f64> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let line = text.lines().find(|line| line.starts_with(label));
+    let word = line.and_then(|line| line.split_whitespace().nth(1));
+    word.context("the kernel does not tell")?.parse().context("the kernel tells no number")
+}
+
+/// Binaries, and the processors that both sides have to themselves where there are two.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    pub(crate) bin: PathBuf,
+    /// For what is measured, and for who measures.
+    pub(crate) processors: Option<(usize, usize)>,
+    /// Where what is measured writes its log: a file, as in earnest.
+    pub(crate) logs: PathBuf,
+}
+
+impl Machine {
+    /// A binary of ours on one of the processors.
+    pub(crate) fn command(&self, name: &str, is_measured: bool) -> anyhow::Result<Command> {
+        let path = self.bin.join(name);
+        ensure!(path.exists(), "{} is not there: build it first", path.display());
+        Ok(self.pinned(&path, is_measured))
+    }
+
+    /// Any program on one of the processors.
+    pub(crate) fn pinned(&self, path: &Path, is_measured: bool) -> Command {
+        let Some((system, generator)) = self.processors else { return Command::new(path) };
+        let processor = if is_measured { system } else { generator };
+        let mut command = Command::new("taskset");
+        command.args(["-c", &processor.to_string()]).arg(path);
+        command
+    }
+
+    /// Starts a process that is measured, with its log in a file.
+    pub(crate) fn start(
+        &self,
+        name: &str,
+        settings: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Running> {
+        let mut command = self.command(name, true)?;
+        let log = fs::File::create(self.logs.join(format!("{name}.{}", settings.len())))?;
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").envs(settings);
+        command.stdin(Stdio::null()).stdout(log).stderr(Stdio::inherit());
+        Ok(Running(command.spawn().with_context(|| format!("cannot start {name}"))?))
+    }
+
+    /// Starts a stand-in of this program, and answers where it listens.
+    pub(crate) fn floor(
+        &self,
+        kind: &str,
+        settings: &BTreeMap<String, String>,
+    ) -> anyhow::Result<(Running, String)> {
+        let mut command = self.pinned(&std::env::current_exe()?, true);
+        command.args(["floor", kind]).env_clear().envs(settings);
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let mut address = String::new();
+        let said = child.stdout.as_mut().context("no stdout")?;
+        BufReader::new(said).read_line(&mut address)?;
+        ensure!(!address.is_empty(), "the floor {kind} did not start");
+        Ok((Running(child), address.trim().to_owned()))
+    }
+}
+
+/// A process that ends with this value.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn new(mut command: Command) -> anyhow::Result<Self> {
+        Ok(Self(command.spawn()?))
+    }
+
+    pub(crate) fn meter(&self) -> Meter {
+        Meter::Process(self.0.id())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Asks for the first page as fast as it can, until it is there.
+pub(crate) fn first_page(address: &str, began: Instant) -> anyhow::Result<Duration> {
+    use std::io::{Read as _, Write as _};
+    loop {
+        let page = std::net::TcpStream::connect(address).and_then(|mut stream| {
+            write!(stream, "GET / HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n")?;
+            let mut head = [0; 12];
+            stream.read_exact(&mut head)?;
+            Ok(head.ends_with(b"200"))
+        });
+        if matches!(page, Ok(true)) {
+            return Ok(began.elapsed());
+        }
+        ensure!(began.elapsed() < Duration::from_secs(30), "{address} does not open");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}

@@ -1,0 +1,169 @@
+//! Whole shops to measure: ours in its forms, the floor, and any other by its address.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::process::{Machine, Meter, Running, first_page, free_port};
+
+/// Each service with the setting that holds its address, after those it calls.
+pub(crate) const SERVICES: [(&str, &str); 10] = [
+    ("adservice", "AD_SERVICE_ADDR"),
+    ("cartservice", "CART_SERVICE_ADDR"),
+    ("currencyservice", "CURRENCY_SERVICE_ADDR"),
+    ("emailservice", "EMAIL_SERVICE_ADDR"),
+    ("paymentservice", "PAYMENT_SERVICE_ADDR"),
+    ("productcatalogservice", "PRODUCT_CATALOG_SERVICE_ADDR"),
+    ("shippingservice", "SHIPPING_SERVICE_ADDR"),
+    ("recommendationservice", "RECOMMENDATION_SERVICE_ADDR"),
+    ("checkoutservice", "CHECKOUT_SERVICE_ADDR"),
+    ("frontend", "FRONTEND_ADDR"),
+];
+/// How long the cached profile keeps what it may.
+const CACHE_TTL: &str = "10s";
+
+/// A shop that is running.
+pub(crate) struct System {
+    pub(crate) label: String,
+    /// Where its front door is.
+    pub(crate) address: String,
+    /// Upstream's settings of its addresses, where they are known.
+    pub(crate) addresses: BTreeMap<String, String>,
+    /// Its parts by name; Redis is counted apart.
+    pub(crate) meters: Vec<(String, Meter)>,
+    /// Whether its pages are ours, and can be checked.
+    pub(crate) is_shop: bool,
+    /// From exec to the first page.
+    pub(crate) opened_in: Option<Duration>,
+    /// When all was started and nothing asked, in MiB.
+    pub(crate) fresh: f64,
+    _processes: Vec<Running>,
+}
+
+pub(crate) type Settings = BTreeMap<String, String>;
+
+fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Settings {
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+impl System {
+    /// The whole shop in one process.
+    pub(crate) fn one(machine: &Machine, label: &str, extra: &Settings) -> anyhow::Result<Self> {
+        let mut env = settings([("TOKIO_WORKER_THREADS", "1")]);
+        let address = format!("127.0.0.1:{}", free_port()?);
+        env.insert(
+            "PORT".to_owned(),
+            address.split_once(':').map_or("", |(_, port)| port).to_owned(),
+        );
+        env.extend(extra.clone());
+        let began = Instant::now();
+        let shop = machine.start("boutique", &env)?;
+        let opened_in = Some(first_page(&address, began)?);
+        let meters = vec![("boutique".to_owned(), shop.meter())];
+        Self::settled(label, address, Settings::new(), meters, true, opened_in, vec![shop])
+    }
+
+    /// The shop as ten processes, all started at once.
+    pub(crate) fn ten(machine: &Machine, label: &str, extra: &Settings) -> anyhow::Result<Self> {
+        let mut env = settings([("TOKIO_WORKER_THREADS", "1"), ("LISTEN_ADDR", "127.0.0.1")]);
+        for (_, setting) in SERVICES {
+            env.insert(setting.to_owned(), format!("127.0.0.1:{}", free_port()?));
+        }
+        env.extend(extra.clone());
+        let began = Instant::now();
+        let (mut meters, mut processes) = (Vec::new(), Vec::new());
+        for (name, setting) in SERVICES {
+            let port = env[setting].split_once(':').map_or("", |(_, port)| port).to_owned();
+            env.insert("PORT".to_owned(), port);
+            let process = machine.start(name, &env)?;
+            meters.push((name.to_owned(), process.meter()));
+            processes.push(process);
+        }
+        let address = env["FRONTEND_ADDR"].clone();
+        let opened_in = Some(first_page(&address, began)?);
+        Self::settled(label, address, env, meters, true, opened_in, processes)
+    }
+
+    /// The floor L2: the same processes and calls with nothing in them.
+    pub(crate) fn floor(machine: &Machine, label: &str, is_reduced: bool) -> anyhow::Result<Self> {
+        let mut env = Settings::new();
+        let (mut meters, mut processes) = (Vec::new(), Vec::new());
+        for (name, setting) in SERVICES {
+            let kind = match name {
+                "frontend" if is_reduced => "frontend-reduced",
+                "recommendationservice" if is_reduced => "recommendationservice-reduced",
+                name => name,
+            };
+            let (process, address) = machine.floor(kind, &env)?;
+            env.insert(setting.to_owned(), address);
+            meters.push((name.to_owned(), process.meter()));
+            processes.push(process);
+        }
+        let address = env["FRONTEND_ADDR"].clone();
+        Self::settled(label, address, env, meters, false, None, processes)
+    }
+
+    /// A floor of a single process.
+    pub(crate) fn page(
+        machine: &Machine,
+        label: &str,
+        kind: &str,
+        extra: &Settings,
+    ) -> anyhow::Result<Self> {
+        let (process, address) = machine.floor(kind, extra)?;
+        let meters = vec![(kind.to_owned(), process.meter())];
+        Self::settled(label, address, Settings::new(), meters, false, None, vec![process])
+    }
+
+    /// A shop that somebody else has started: its address and the meters of its parts.
+    pub(crate) fn other(label: &str, address: &str, meters: &[String]) -> anyhow::Result<Self> {
+        let named = meters.iter().map(|text| {
+            let (name, meter) =
+                text.split_once('=').context("a meter is name=pid or name=cgroup")?;
+            Ok((name.to_owned(), Meter::parse(meter)?))
+        });
+        let named = named.collect::<anyhow::Result<Vec<_>>>()?;
+        let address = address.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Self::settled(label, address, Settings::new(), named, true, None, Vec::new())
+    }
+
+    fn settled(
+        label: &str,
+        address: String,
+        addresses: Settings,
+        meters: Vec<(String, Meter)>,
+        is_shop: bool,
+        opened_in: Option<Duration>,
+        processes: Vec<Running>,
+    ) -> anyhow::Result<Self> {
+        let label = label.to_owned();
+        let mut system = Self {
+            label,
+            address,
+            addresses,
+            meters,
+            is_shop,
+            opened_in,
+            fresh: 0.0,
+            _processes: processes,
+        };
+        system.fresh = system.memory()?;
+        Ok(system)
+    }
+
+    /// What makes the pages of the cached profile.
+    pub(crate) fn cached() -> Settings {
+        settings([("CACHE_TTL", CACHE_TTL)])
+    }
+
+    /// Each part's CPU so far, in seconds.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Vec<f64>> {
+        self.meters.iter().map(|(_, meter)| meter.cpu()).collect()
+    }
+
+    /// All parts' memory, in MiB.
+    pub(crate) fn memory(&self) -> anyhow::Result<f64> {
+        self.meters.iter().map(|(_, meter)| meter.memory()).sum()
+    }
+}
