@@ -13,7 +13,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -59,13 +59,10 @@ pub(crate) struct Page {
 }
 
 impl Client {
-    /// A client for this shop, over TLS with these certificates' authorities where it is asked for.
-    pub(crate) fn new(
-        target: Target,
-        tls: Option<Arc<rustls::ClientConfig>>,
-    ) -> anyhow::Result<Self> {
+    /// A client for this shop, over TLS with these authorities where it is asked for.
+    pub(crate) fn new(target: Target, tls: Arc<rustls::ClientConfig>) -> anyhow::Result<Self> {
         let host = HeaderValue::from_str(&target.authority())?;
-        let tls = tls.filter(|_| target.is_tls).map(TlsConnector::from);
+        let tls = target.is_tls.then(|| TlsConnector::from(tls));
         let (idle, requests) = Default::default();
         Ok(Self(Rc::new(Shared { target, host, tls, idle, requests })))
     }

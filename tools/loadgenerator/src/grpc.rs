@@ -58,7 +58,7 @@ impl Clients {
     }
 
     /// Learns what the shop charges; an answer is also the sign that it is open.
-    pub(crate) async fn learn(&self, book: &mut Book) -> anyhow::Result<()> {
+    pub(crate) async fn learn(&self, mut book: Book) -> anyhow::Result<Book> {
         let listed = self.catalog.clone().list_products(Empty {}).await?;
         for product in &listed.get_ref().products {
             book.learn(&product.id, money(product.price_usd.as_ref())?)?;
@@ -69,7 +69,7 @@ impl Clients {
         book.learn_quote(money(quote.get_ref().cost_usd.as_ref())?);
         let request = GetCartRequest { user_id: Uuid::new_v4().to_string() };
         self.cart.clone().get_cart(request).await?;
-        Ok(())
+        Ok(book)
     }
 }
 
@@ -206,11 +206,7 @@ impl Caller {
         let (Some(cart), Some(book)) = (cart, &self.load.book) else {
             return verdict.acknowledge(&order.order_id, &order.shipping_tracking_id, "", None);
         };
-        let mut ordered = Cart::new();
-        for item in order.items.iter().filter_map(|line| line.item.as_ref()) {
-            *ordered.entry(item.product_id.clone()).or_default() +=
-                u32::try_from(item.quantity).unwrap_or_default();
-        }
+        let ordered = pieces(order.items.iter().filter_map(|line| line.item.as_ref()));
         let expected = book.total(&cart, currency).map(|total| total.to_string());
         let told = told(order).map(|total| total.to_string());
         let ids = (&order.order_id, &order.shipping_tracking_id);
@@ -229,11 +225,7 @@ impl Caller {
     async fn look(&mut self) -> anyhow::Result<()> {
         let request = GetCartRequest { user_id: self.user_id.clone() };
         let answer = self.clients.cart.get_cart(request).await.map_err(|status| failed(&status))?;
-        let mut found = Cart::new();
-        for item in answer.into_inner().items {
-            *found.entry(item.product_id).or_default() +=
-                u32::try_from(item.quantity).unwrap_or_default();
-        }
+        let found = pieces(answer.get_ref().items.iter());
         let expected = self.cart.replace(found.clone());
         let after_order = std::mem::take(&mut self.unchecked);
         match expected {
@@ -268,6 +260,16 @@ fn request(user_id: &str, currency: &str, buyer: Buyer) -> PlaceOrderRequest {
         email: buyer.email,
         credit_card: Some(card),
     }
+}
+
+/// Pieces by product.
+fn pieces<'a>(items: impl Iterator<Item = &'a CartItem>) -> Cart {
+    let mut cart = Cart::new();
+    for item in items {
+        *cart.entry(item.product_id.clone()).or_default() +=
+            u32::try_from(item.quantity).unwrap_or_default();
+    }
+    cart
 }
 
 /// What the order says that it costs, in nanos.

@@ -96,7 +96,7 @@ struct Opened {
 
 /// Waits for the shop, and learns what it charges.
 async fn open(options: &Options) -> anyhow::Result<Opened> {
-    let mut book = Book::try_new(options.rates()?.as_deref())?;
+    let book = Book::try_new(options.rates()?.as_deref())?;
     let checks_pages = options.check == Check::Full;
     let (target, clients) = match options.profile {
         Profile::CheckoutGrpc => (Target::nowhere(), Some(grpc_clients(options).await?)),
@@ -107,12 +107,8 @@ async fn open(options: &Options) -> anyhow::Result<Opened> {
     let client = Client::new(target, tls(options)?)?;
     let book = match &clients {
         Some(clients) => {
-            wait(options, "the services", async || {
-                clients.learn(&mut book.clone()).await.map_err(Refused::NotYet)
-            })
-            .await?;
-            clients.learn(&mut book).await?;
-            Some(book)
+            let learnt = async || clients.learn(book.clone()).await.map_err(Refused::NotYet);
+            Some(wait(options, "the services", learnt).await?)
         }
         None => {
             wait(options, "the shop", async || first_page(&client).await).await?;
@@ -149,7 +145,12 @@ async fn open(options: &Options) -> anyhow::Result<Opened> {
 
 async fn frontend(options: &Options) -> anyhow::Result<Target> {
     let address = options.frontend_addr.as_deref().unwrap_or_default();
-    let target = Target::parse(address).context("FRONTEND_ADDR cannot be used")?;
+    owned(options, "FRONTEND_ADDR", address).await
+}
+
+/// The target under this setting, if load may go there.
+async fn owned(options: &Options, name: &str, address: &str) -> anyhow::Result<Target> {
+    let target = Target::parse(address).with_context(|| format!("{name} cannot be used"))?;
     if !options.i_own_this_target {
         check_owned(&target.host, target.port).await?;
     }
@@ -159,16 +160,12 @@ async fn frontend(options: &Options) -> anyhow::Result<Target> {
 async fn grpc_clients(options: &Options) -> anyhow::Result<Clients> {
     let env = Env::from_process();
     for name in ADDRESSES {
-        let target =
-            Target::parse(env.require(name)?).with_context(|| format!("{name} cannot be used"))?;
-        if !options.i_own_this_target {
-            check_owned(&target.host, target.port).await?;
-        }
+        owned(options, name, env.require(name)?).await?;
     }
     Clients::from_env(&env)
 }
 
-fn tls(options: &Options) -> anyhow::Result<Option<Arc<rustls::ClientConfig>>> {
+fn tls(options: &Options) -> anyhow::Result<Arc<rustls::ClientConfig>> {
     let mut roots = rustls::RootCertStore::empty();
     match &options.ca_file {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -181,7 +178,7 @@ fn tls(options: &Options) -> anyhow::Result<Option<Arc<rustls::ClientConfig>>> {
     }
     let config =
         rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    Ok(Some(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 /// Why a shop is not open.
@@ -193,16 +190,16 @@ enum Refused {
 }
 
 /// Asks twice a second until there is an answer.
-async fn wait(
+async fn wait<T>(
     options: &Options,
     what: &str,
-    ask: impl AsyncFn() -> Result<(), Refused>,
-) -> anyhow::Result<()> {
+    ask: impl AsyncFn() -> Result<T, Refused>,
+) -> anyhow::Result<T> {
     let began = Instant::now();
     let mut said = false;
     loop {
         let (error, is_final) = match ask().await {
-            Ok(()) => return Ok(()),
+            Ok(answer) => return Ok(answer),
             Err(Refused::NotYet(error)) => (error, began.elapsed() > options.wait_for_shop),
             Err(Refused::Never(error)) => (error, true),
         };
