@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use boutique_proto::health::HealthCheckRequest;
 use boutique_proto::health::health_check_response::ServingStatus;
 use boutique_proto::health::health_client::HealthClient;
+use boutique_service::testing::connect;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -160,10 +161,7 @@ async fn a_drain_gives_up_on_what_does_not_end() -> anyhow::Result<()> {
         ("PORT", "0"),
     ]);
     let mut catalog = Process::start("productcatalogservice", &stuck)?;
-    let mut env = boutique_service::Env::from([("PRODUCT_CATALOG_TIMEOUT", "60s")]);
-    let address = catalog.address().await?;
-    env.set("CATALOG", address.replace("[::]", "127.0.0.1"));
-    let channel = boutique_service::channel(&env, "CATALOG")?;
+    let channel = connect(catalog.address().await?.replace("[::]", "127.0.0.1"))?;
     let mut client =
         boutique_proto::product_catalog_service_client::ProductCatalogServiceClient::new(
             channel.clone(),
@@ -188,9 +186,7 @@ async fn a_second_signal_leaves_at_once() -> anyhow::Result<()> {
     let mut service =
         Process::start("adservice", &settings([("PORT", "0"), ("DRAIN_DELAY", "30s")]))?;
     let address = service.address().await?;
-    let mut env = boutique_service::Env::default();
-    env.set("ADS", address.replace("[::]", "127.0.0.1"));
-    let mut health = HealthClient::new(boutique_service::channel(&env, "ADS")?);
+    let mut health = HealthClient::new(connect(address.replace("[::]", "127.0.0.1"))?);
     let mut is_serving = async || -> anyhow::Result<bool> {
         let answer = health.check(HealthCheckRequest::default()).await?.into_inner();
         Ok(answer.status() == ServingStatus::Serving)

@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 use boutique_proto::health::health_check_response::ServingStatus;
 use boutique_proto::health::health_client::HealthClient;
 use boutique_proto::health::{HealthCheckRequest, HealthListRequest};
-use boutique_service::testing::serve;
-use boutique_service::{Channel, Env, Running, channel};
+use boutique_service::testing::{connect, serve};
+use boutique_service::{Env, Running};
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::body::Body;
-use tonic::codegen::Service as _;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tower::ServiceExt as _;
 
+use crate::processes::{Processes, settings};
 use crate::visitor::open;
 
 /// Sends bytes and answers everything that comes back until the other side closes.
@@ -127,9 +129,8 @@ async fn a_request_that_is_none_gets_the_right_code() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_frontend_answers_health_beside_its_pages() -> anyhow::Result<()> {
-    let (visitor, _shop, mut env) = open(&Env::default()).await?;
-    env.set("FRONT", visitor.base.as_str());
-    let mut health = HealthClient::new(channel(&env, "FRONT")?);
+    let (visitor, _shop, _) = open(&Env::default()).await?;
+    let mut health = HealthClient::connect(visitor.base).await?;
     let answer = health.check(HealthCheckRequest::default()).await?.into_inner();
     assert_eq!(answer.status(), ServingStatus::Serving);
     Ok(())
@@ -137,9 +138,7 @@ async fn the_frontend_answers_health_beside_its_pages() -> anyhow::Result<()> {
 
 async fn carts() -> anyhow::Result<(Channel, Running)> {
     let running = serve(cartservice::SERVICE, &Env::default(), cartservice::routes).await?;
-    let mut env = Env::default();
-    env.set("CARTS", running.address().unwrap().to_string());
-    Ok((channel(&env, "CARTS")?, running))
+    Ok((connect(running.address().unwrap())?, running))
 }
 
 /// Bad input G-48.
@@ -162,15 +161,12 @@ async fn health_knows_its_own_names_and_no_others() -> anyhow::Result<()> {
     names.sort();
     assert_eq!(names, ["", "cartservice", "hipstershop.CartService", "liveness"]);
 
-    // Watch streams, so it needs a client that does.
-    let address = format!("http://{}", running.address().unwrap());
-    let mut plain = HealthClient::connect(address).await?;
-    let mut known = plain.watch(about("")).await?.into_inner();
-    let mut unknown = plain.watch(about("nobody")).await?.into_inner();
+    let mut known = health.watch(about("")).await?.into_inner();
+    let mut unknown = health.watch(about("nobody")).await?.into_inner();
     assert_eq!(known.message().await?.unwrap().status(), ServingStatus::Serving);
     assert_eq!(unknown.message().await?.unwrap().status(), ServingStatus::ServiceUnknown);
     // Bad input G-49: a stream that is open, read or not, ends with the drain.
-    let unread = plain.watch(about("")).await?;
+    let unread = health.watch(about("")).await?;
     let began = Instant::now();
     let stopping = tokio::spawn(running.stop());
     assert_eq!(known.message().await?.unwrap().status(), ServingStatus::NotServing);
@@ -196,8 +192,8 @@ async fn call(
     request
         .headers_mut()
         .extend(headers.iter().map(|(n, v)| (http::HeaderName::from_static(n), v.clone())));
-    match channel.clone().call(request).await {
-        Err(status) => status,
+    match channel.clone().oneshot(request).await {
+        Err(error) => Status::from_error(error.into()),
         Ok(response) => {
             let (parts, body) = response.into_parts();
             let trailers = body.collect().await.unwrap().trailers().cloned();
@@ -267,7 +263,7 @@ async fn a_call_that_is_none_gets_the_right_code_and_the_connection_lives() -> a
 async fn no_random_message_finds_a_panic() -> anyhow::Result<()> {
     use std::collections::hash_map::RandomState;
     use std::hash::BuildHasher as _;
-    let (_, _shop, env) = open(&Env::default()).await?;
+    let shop = Processes::ten(&settings([])).await?;
     let random = RandomState::new();
     for (addr_key, methods) in [
         ("AD_SERVICE_ADDR", &["hipstershop.AdService/GetAds"][..]),
@@ -296,7 +292,7 @@ async fn no_random_message_finds_a_panic() -> anyhow::Result<()> {
             &["hipstershop.ShippingService/GetQuote", "hipstershop.ShippingService/ShipOrder"],
         ),
     ] {
-        let channel = channel(&env, addr_key)?;
+        let channel = connect(&shop.addresses[addr_key])?;
         for method in methods {
             for round in 0..300_u64 {
                 // Fields with plausible tags, lengths and numbers, nested now and then.

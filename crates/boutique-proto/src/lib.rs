@@ -1,4 +1,4 @@
-//! The shop's wire: messages, clients and servers generated from `proto/`, and the crossings into
+//! The shop's wire: messages, calls, clients and servers generated from `proto/`, and the crossings into
 //! domain types. Generated code lives here alone; nobody edits or commits it.
 
 mod codec;
@@ -10,15 +10,22 @@ mod generated {
     tonic::include_proto!("hipstershop");
 }
 
+mod rpc;
 mod views;
 
 pub use codec::ShopCodec;
 pub use generated::*;
-pub use views::{ListedId, ListedIds};
+pub use rpc::{Handlers, Handles, Handling, Rpc};
+pub use views::{ListIds, ListedId, ListedIds};
 
 /// gRPC's standard health protocol, generated from `proto/health.proto`.
 pub mod health {
-    #![expect(missing_docs, clippy::allow_attributes, reason = "generated")]
+    #![expect(
+        missing_docs,
+        clippy::allow_attributes,
+        clippy::module_inception,
+        reason = "generated"
+    )]
     tonic::include_proto!("grpc.health.v1");
 }
 

@@ -12,6 +12,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use boutique_proto::product_catalog_service::{self, GetProduct};
 use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
 use boutique_proto::product_catalog_service_server::{
     ProductCatalogService, ProductCatalogServiceServer,
@@ -22,8 +23,8 @@ use boutique_proto::{
 };
 use boutique_service::testing::serve;
 use boutique_service::{App, Env, Service, channel};
-use tonic::body::Body;
-use tonic::codegen::Service as TowerService;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tonic::{Request, Response, Status};
 
 const ROUNDS: usize = 11;
@@ -80,9 +81,8 @@ fn main() {
 }
 
 async fn server(kind: &str) {
-    let catalog = ProductCatalogServiceServer::new(Catalog);
     if kind == "ours" {
-        let app = App::grpc(catalog.clone());
+        let app = App::grpc(product_catalog_service::answered_by(Catalog));
         let running = serve(SERVICE, &Env::default(), async |_: &Env| Ok(app)).await.unwrap();
         println!("{}", running.address().unwrap());
         std::future::pending::<()>().await;
@@ -92,7 +92,7 @@ async fn server(kind: &str) {
         .with_nodelay(Some(true));
     println!("{}", incoming.local_addr().unwrap());
     tonic::transport::Server::builder()
-        .add_service(catalog)
+        .add_service(ProductCatalogServiceServer::new(Catalog))
         .serve_with_incoming(incoming)
         .await
         .unwrap();
@@ -103,37 +103,33 @@ async fn client(kind: &str, address: &str, in_flight: usize) {
     if kind == "ours" {
         let mut env = Env::default();
         env.set(SERVICE.addr_key, address);
-        let client = ProductCatalogServiceClient::new(channel(&env, SERVICE.addr_key).unwrap());
-        println!("{}", calls(client, in_flight).await);
+        let channel = channel(&env, SERVICE.addr_key).unwrap();
+        println!(
+            "{}",
+            calls(in_flight, async |request| channel.call(GetProduct, request).await).await
+        );
     } else {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
         let connected = endpoint.unwrap().connect().await.unwrap();
-        println!("{}", calls(ProductCatalogServiceClient::new(connected), in_flight).await);
+        let client = ProductCatalogServiceClient::new(connected);
+        let call =
+            async |request| client.clone().get_product(request).await.map(Response::into_inner);
+        println!("{}", calls(in_flight, call).await);
     }
 }
 
-async fn calls<C>(client: ProductCatalogServiceClient<C>, in_flight: usize) -> u64
-where
-    C: TowerService<http::Request<Body>, Response = http::Response<Body>>,
-    C: Clone + Send + 'static,
-    C::Error: Into<Box<dyn std::error::Error + Send + Sync>> + std::fmt::Debug,
-    C::Future: Send,
-{
+async fn calls(
+    in_flight: usize,
+    call: impl AsyncFn(GetProductRequest) -> Result<Product, Status>,
+) -> u64 {
     let began = cpu("self");
-    let callers: Vec<_> = (0..in_flight)
-        .map(|_| {
-            let mut client = client.clone();
-            tokio::spawn(async move {
-                for _ in 0..CALLS / in_flight {
-                    let request = GetProductRequest { id: "OLJCESPC7Z".to_owned() };
-                    client.get_product(request).await.unwrap();
-                }
-            })
-        })
-        .collect();
-    for caller in callers {
-        caller.await.unwrap();
-    }
+    let callers = (0..in_flight).map(async |_| {
+        for _ in 0..CALLS / in_flight {
+            call(GetProductRequest { id: "OLJCESPC7Z".to_owned() }).await.unwrap();
+        }
+    });
+    // Each wakes alone, as in tasks of their own.
+    callers.collect::<FuturesUnordered<_>>().collect::<Vec<()>>().await;
     cpu("self") - began
 }
 

@@ -45,11 +45,6 @@ impl Call {
         CALL.scope(self, work)
     }
 
-    /// Does something at once as part of this call.
-    pub(crate) fn scope_now<T>(self, work: impl FnOnce() -> T) -> T {
-        CALL.sync_scope(self, work)
-    }
-
     /// Reads something of the current call without cloning it.
     pub(crate) fn peek<T>(read: impl FnOnce(&Self) -> T) -> Option<T> {
         CALL.try_with(read).ok()

@@ -5,25 +5,24 @@ use std::cell::Cell;
 use std::error::Error as StdError;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Collected, Limited};
+use boutique_proto::Rpc;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus, Tracer as _};
 use opentelemetry_sdk::trace::Span;
+use prost::Message;
 use tokio::time::Instant;
-use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::Service;
 
-use crate::call::Call;
+use crate::call::{Call, Trace};
 use crate::deadline::{Late, within};
 use crate::env::{Env, EnvError};
-use crate::layer::{MAX_MESSAGE, Served, rpc_attributes};
+use crate::layer::{FRAME_HEADER, MAX_MESSAGE, Served, rpc_attributes};
 use crate::peer::Peer;
 
 /// How long a call may take by default, in milliseconds, and the setting that says otherwise. A
@@ -52,6 +51,8 @@ const EDGES: [(&str, &str, u64); 17] = [
 /// What a caller keeps of its own time for the way back, so that a late answer is told apart from
 /// a lost one.
 const RESERVE: Duration = Duration::from_millis(10);
+const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("grpc-rust-boutique/", env!("CARGO_PKG_VERSION")));
 /// The limit of a call that the table does not name.
 const OTHER_EDGES: Duration = Duration::from_secs(1);
 
@@ -118,40 +119,33 @@ fn network(env: &Env, addr_key: &str, address: &str) -> Result<Route, EnvError> 
     Ok(Route::Network(peers.collect()))
 }
 
-impl Service<Request<Body>> for Channel {
-    type Response = Response<Body>;
-    type Error = Status;
-    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let channel = self.clone();
-        Box::pin(async move { channel.send(request).await })
-    }
-}
-
 impl Channel {
-    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
-        let method = request.uri().path().trim_start_matches('/').to_owned();
-        let timeout = self.timeout(&method)?;
-        let span = trace_call(&method, &mut request);
-        request.headers_mut().insert("grpc-timeout", timeout_header(timeout));
-
-        let exchange = pin!(self.exchange(&method, request));
-        let outcome = match within(Instant::now() + timeout, exchange).await {
-            Ok(outcome) => outcome,
-            Err(Late) => Err(Status::deadline_exceeded(format!("{method} took too long"))),
+    /// Calls a service, within the edge's limit or what the caller has left where that is less.
+    pub async fn call<R: Rpc>(&self, _rpc: R, message: R::Request) -> Result<R::Response, Status> {
+        let method = R::PATH.trim_start_matches('/');
+        let timeout = self.timeout(method)?;
+        let deadline = Instant::now() + timeout;
+        let (trace, span) = trace_call(method);
+        let outcome = match &self.route {
+            Route::Inproc(served) => served.call::<R>(message, deadline, trace).await,
+            Route::Network(peers) => {
+                let peer = &peers[WORKER.get() % peers.len()];
+                let exchange = pin!(exchange(peer, R::PATH, framed(&message), timeout, &trace));
+                match within(deadline, exchange).await {
+                    Ok(Ok(answer)) => R::Response::decode(answer).map_err(|_| {
+                        Status::internal(format!("cannot read what {method} answers"))
+                    }),
+                    Ok(Err(status)) => Err(status),
+                    Err(Late) => Err(Status::deadline_exceeded(format!("{method} took too long"))),
+                }
+            }
         };
         if let Some(span) = span {
-            finish(span, &outcome);
+            finish(span, outcome.as_ref().map_or_else(Status::code, |_| Code::Ok));
         }
-        outcome.map(|answer| answer.map(Body::new))
+        outcome
     }
 
-    /// The edge's own limit, or what the caller has left where that is less.
     fn timeout(&self, method: &str) -> Result<Duration, Status> {
         let edge = self.timeouts.iter().find(|(name, _)| *name == method);
         let limit = edge.map_or(OTHER_EDGES, |(_, limit)| *limit);
@@ -162,35 +156,101 @@ impl Channel {
         }
         Ok(limit.min(left))
     }
-
-    async fn exchange(&self, method: &str, request: Request<Body>) -> Result<Answer, Status> {
-        let response = match &self.route {
-            Route::Inproc(served) => {
-                let request = request.map(axum::body::Body::new);
-                // Boxed, because a service's future would make that of every call as large.
-                Box::pin(served.answer(request)).await.map(Body::new)
-            }
-            Route::Network(peers) => {
-                let (parts, body) = request.into_parts();
-                let body = body.collect().await?.to_bytes();
-                let peer = &peers[WORKER.get() % peers.len()];
-                let answer = peer.call(Request::from_parts(parts, body)).await;
-                answer.map_err(|cause| unreachable_peer(method, cause))?.map(Body::new)
-            }
-        };
-        // All of it, so that the deadline covers the whole answer and the span knows its end.
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MAX_MESSAGE).collect().await.map_err(|error| match error
-            .downcast::<Status>(
-        ) {
-            Ok(status) => *status,
-            Err(error) => unreachable_peer(method, error),
-        })?;
-        Ok(Response::from_parts(parts, body))
-    }
 }
 
-type Answer = Response<Collected<Bytes>>;
+/// A message as it stands on the wire.
+fn framed(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(FRAME_HEADER + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    // A buffer takes everything.
+    let _ = message.encode(&mut frame);
+    frame.freeze()
+}
+
+/// A framed message over the network, and the message of the answer. All of it is read here, so that the
+/// deadline covers the whole answer and the span knows its end.
+async fn exchange(
+    peer: &Peer,
+    path: &'static str,
+    message: Bytes,
+    timeout: Duration,
+    trace: &Trace,
+) -> Result<Bytes, Status> {
+    let method = path.trim_start_matches('/');
+    let head = |authority: &Authority| head(authority, path, timeout, trace);
+    let answer = peer.call(head, message).await;
+    let (head, body) = answer.map_err(|cause| unreachable_peer(method, cause))?.into_parts();
+    let body =
+        Limited::new(body, MAX_MESSAGE).collect().await.map_err(|cause| match cause
+            .is::<LengthLimitError>()
+        {
+            true => Status::resource_exhausted(format!("{method} answers more than 4 MiB")),
+            false => unreachable_peer(method, cause),
+        })?;
+    message_of(head.status, &head.headers, body)
+}
+
+/// What stands before the message of a call.
+fn head(
+    authority: &Authority,
+    path: &'static str,
+    timeout: Duration,
+    trace: &Trace,
+) -> Result<Request<()>, http::Error> {
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(Scheme::HTTP);
+    uri.authority = Some(authority.clone());
+    uri.path_and_query = Some(PathAndQuery::from_static(path));
+    let mut head = Request::new(());
+    *head.method_mut() = Method::POST;
+    *head.uri_mut() = Uri::from_parts(uri)?;
+    let headers = head.headers_mut();
+    headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(header::USER_AGENT, USER_AGENT);
+    headers.insert("grpc-timeout", timeout_header(timeout));
+    trace.write_to(headers);
+    Ok(head)
+}
+
+/// The one message of an answer, or the status that says why there is none.
+fn message_of(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Collected<Bytes>,
+) -> Result<Bytes, Status> {
+    let told = Status::from_header_map(body.trailers().unwrap_or(headers));
+    match told.unwrap_or_else(|| without_status(status)) {
+        status if status.code() != Code::Ok => return Err(status),
+        _ok => {}
+    }
+    let mut body = body.to_bytes();
+    let is_compressed = body.first().is_some_and(|flag| *flag != 0);
+    let length = body.get(1..FRAME_HEADER).and_then(|length| <[u8; 4]>::try_from(length).ok());
+    let length = length.map(|length| u32::from_be_bytes(length) as usize);
+    if is_compressed || length != body.len().checked_sub(FRAME_HEADER) {
+        return Err(Status::internal("the answer is not one plain message"));
+    }
+    Ok(body.split_off(FRAME_HEADER))
+}
+
+/// What an answer means that has no `grpc-status`, as gRPC defines it: it comes from something between.
+fn without_status(http: StatusCode) -> Status {
+    let code = match http {
+        StatusCode::BAD_REQUEST => Code::Internal,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::Unimplemented,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    Status::new(code, format!("the answer has no grpc-status; its HTTP status is {http}"))
+}
 
 fn unreachable_peer(method: &str, cause: Box<dyn StdError + Send + Sync>) -> Status {
     let mut status = Status::unavailable(format!("cannot reach {method}"));
@@ -198,31 +258,22 @@ fn unreachable_peer(method: &str, cause: Box<dyn StdError + Send + Sync>) -> Sta
     status
 }
 
-/// Writes the trace into the request; starts a span of its own where this service records.
-fn trace_call(method: &str, request: &mut Request<Body>) -> Option<Span> {
-    let call = Call::current()?;
-    let Some(tracing) = &call.identity.tracing else {
-        call.trace.write_to(request.headers_mut());
-        return None;
-    };
-    let builder = tracing
-        .tracer
-        .span_builder(method.to_owned())
-        .with_kind(SpanKind::Client)
-        .with_attributes(rpc_attributes(method));
-    let span = tracing.tracer.build_with_context(builder, &call.trace.parent());
-    call.trace.under(span.span_context().clone()).write_to(request.headers_mut());
-    Some(span)
+/// The trace that a call goes on under, and a span of its own where this service records.
+fn trace_call(method: &str) -> (Trace, Option<Span>) {
+    let traced = Call::peek(|call| {
+        let Some(tracing) = &call.identity.tracing else { return (call.trace.clone(), None) };
+        let builder = tracing
+            .tracer
+            .span_builder(method.to_owned())
+            .with_kind(SpanKind::Client)
+            .with_attributes(rpc_attributes(method));
+        let span = tracing.tracer.build_with_context(builder, &call.trace.parent());
+        (call.trace.clone().under(span.span_context().clone()), Some(span))
+    });
+    traced.unwrap_or_default()
 }
 
-fn finish(mut span: Span, outcome: &Result<Answer, Status>) {
-    let code = match outcome {
-        Err(status) => status.code(),
-        Ok(answer) => {
-            let trailers = answer.body().trailers().unwrap_or(answer.headers());
-            Status::from_header_map(trailers).map_or(Code::Ok, |status| status.code())
-        }
-    };
+fn finish(mut span: Span, code: Code) {
     span.set_attribute(KeyValue::new("rpc.grpc.status_code", code as i64));
     if code != Code::Ok {
         span.set_status(SpanStatus::error(""));

@@ -1,12 +1,14 @@
 //! The layer around every request, by whatever way it comes: trace, deadline, panic isolation, and
 //! the one place where a failure is logged.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::MatchedPath;
+use boutique_proto::{Handlers, Rpc};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -21,7 +23,7 @@ use crate::call::{Call, Identity, Trace};
 use crate::deadline::{Late, within};
 
 /// A compression flag and a length stand before each message.
-const FRAME_HEADER: usize = 5;
+pub(crate) const FRAME_HEADER: usize = 5;
 /// What gRPC's implementations take by default.
 pub(crate) const MAX_MESSAGE: usize = 4 * 1024 * 1024 + FRAME_HEADER;
 
@@ -31,6 +33,7 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A service's routes with the layer around them; what a connection or an `inproc:` call talks to.
 pub(crate) struct Served {
     pub(crate) router: axum::Router,
+    pub(crate) handlers: Handlers,
     pub(crate) identity: Arc<Identity>,
 }
 
@@ -40,19 +43,14 @@ impl Served {
         if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
             return plain(StatusCode::BAD_REQUEST);
         }
-        let began = Instant::now();
-        let about = About::of(&request, began);
+        let about = About::of(&request);
         let left = timeout_of(request.headers());
-        let deadline = left.map(|left| began + left);
-        let mut trace = Trace::from_headers(request.headers());
-        let span = about.start_span(&self.identity, &trace);
-        if let Some(span) = &span {
-            trace = trace.under(span.span_context().clone());
-        }
-        let call = Call { identity: self.identity.clone(), deadline, trace };
+        let deadline = left.map(|left| about.began + left);
+        let trace = Trace::from_headers(request.headers());
 
         // A call that ends soon by itself needs no other limit for its message.
-        let soon = left.is_none_or(|left| left > MESSAGE_TIMEOUT).then(|| began + MESSAGE_TIMEOUT);
+        let soon =
+            left.is_none_or(|left| left > MESSAGE_TIMEOUT).then(|| about.began + MESSAGE_TIMEOUT);
         let is_unary = about.is_unary();
         let work = async {
             let request = match is_unary {
@@ -62,20 +60,101 @@ impl Served {
                 false => Ok(request),
             };
             match request {
-                Ok(request) => self.router.clone().oneshot(request).await,
-                Err(status) => Ok(status.into_http()),
+                Ok(request) => match self.router.clone().oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                },
+                Err(status) => status.into_http(),
             }
         };
-        let work = AssertUnwindSafe(work).catch_unwind();
-        let finished = within(deadline, call.clone().scope(work)).await;
-        let response = match finished {
-            Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(never))) => match never {},
-            Ok(Err(_panic)) => about.failure(Status::internal("internal error")),
-            Err(Late) => about.failure(Status::deadline_exceeded("deadline exceeded")),
+        self.around(about, deadline, trace, work).await
+    }
+
+    /// Answers a call from inside the process, the way it would be answered over the wire.
+    pub(crate) async fn call<R: Rpc>(
+        &self,
+        message: R::Request,
+        deadline: Instant,
+        trace: Trace,
+    ) -> Result<R::Response, Status> {
+        let work = async {
+            let Some(handler) = self.handlers.get::<R::Handled>() else {
+                return Err(Status::unimplemented(""));
+            };
+            handler.handle(tonic::Request::new(message)).await
         };
-        call.scope_now(|| about.finish(&response, span));
+        let answer = self.around(About::of_rpc(R::PATH), Some(deadline), trace, work).await;
+        match answer {
+            Ok(answer) => Ok(answer.into_inner().into()),
+            // What led to it stays on this side.
+            Err(status) => Err(Status::new(status.code(), status.message())),
+        }
+    }
+
+    /// What surrounds the work for every answer.
+    async fn around<T: Answer>(
+        &self,
+        about: About,
+        deadline: Option<Instant>,
+        mut trace: Trace,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let span = about.start_span(&self.identity, &trace);
+        if let Some(span) = &span {
+            trace = trace.under(span.span_context().clone());
+        }
+        let call = Call { identity: self.identity.clone(), deadline, trace };
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let answered = async {
+            let answer = match within(deadline, work).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_panic)) => T::failure(&about, Status::internal("internal error")),
+                Err(Late) => T::failure(&about, Status::deadline_exceeded("deadline exceeded")),
+            };
+            answer.finish(&about, span);
+            answer
+        };
+        call.scope(answered).await
+    }
+}
+
+/// An answer in one of its forms.
+trait Answer {
+    /// The answer to a request that did not finish by itself.
+    fn failure(about: &About, status: Status) -> Self;
+    /// Logs the request once and ends its span.
+    fn finish(&self, about: &About, span: Option<Span>);
+}
+
+impl Answer for Response<Body> {
+    fn failure(about: &About, status: Status) -> Self {
+        if about.grpc {
+            return status.into_http();
+        }
+        let code = match status.code() == Code::DeadlineExceeded {
+            true => StatusCode::SERVICE_UNAVAILABLE,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut response = plain(code);
+        response.extensions_mut().insert(status);
         response
+    }
+
+    fn finish(&self, about: &About, span: Option<Span>) {
+        match about.grpc {
+            true => about.finish_rpc(self.extensions().get::<Status>(), span),
+            false => about.finish_http(self, span),
+        }
+    }
+}
+
+impl<T> Answer for Result<tonic::Response<T>, Status> {
+    fn failure(_about: &About, status: Status) -> Self {
+        Err(status)
+    }
+
+    fn finish(&self, about: &About, span: Option<Span>) {
+        about.finish_rpc(self.as_ref().err(), span);
     }
 }
 
@@ -83,20 +162,24 @@ impl Served {
 struct About {
     grpc: bool,
     method: http::Method,
-    path: String,
+    path: Cow<'static, str>,
     began: Instant,
 }
 
 impl About {
-    fn of(request: &Request<Body>, began: Instant) -> Self {
+    fn of(request: &Request<Body>) -> Self {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         Self {
             grpc: content_type
                 .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")),
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            began,
+            path: request.uri().path().to_owned().into(),
+            began: Instant::now(),
         }
+    }
+
+    fn of_rpc(path: &'static str) -> Self {
+        Self { grpc: true, method: http::Method::POST, path: path.into(), began: Instant::now() }
     }
 
     /// A gRPC path without its leading slash is the method's full name.
@@ -120,7 +203,7 @@ impl About {
                 let method = KeyValue::new("http.request.method", self.method.to_string());
                 (
                     self.method.to_string(),
-                    vec![method, KeyValue::new("url.path", self.path.clone())],
+                    vec![method, KeyValue::new("url.path", self.path.to_string())],
                 )
             }
         };
@@ -132,56 +215,39 @@ impl About {
         Some(tracing.tracer.build_with_context(builder, &trace.parent()))
     }
 
-    /// The answer to a request that did not finish by itself.
-    fn failure(&self, status: Status) -> Response<Body> {
-        if self.grpc {
-            return status.into_http();
+    fn finish_rpc(&self, status: Option<&Status>, span: Option<Span>) {
+        self.log_rpc(status);
+        let Some(mut span) = span else { return };
+        let code = status.map_or(Code::Ok, Status::code);
+        span.set_attribute(KeyValue::new("rpc.grpc.status_code", code as i64));
+        if is_our_fault(code) {
+            span.set_status(SpanStatus::error(""));
         }
-        let code = match status.code() == Code::DeadlineExceeded {
-            true => StatusCode::SERVICE_UNAVAILABLE,
-            false => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        let mut response = plain(code);
-        response.extensions_mut().insert(status);
-        response
+        span.end();
     }
 
-    /// Logs the request once and ends its span.
-    fn finish(&self, response: &Response<Body>, span: Option<Span>) {
-        let status = response.extensions().get::<Status>();
-        if self.grpc {
-            self.log_rpc(status);
-        } else if response.status().is_server_error()
-            && let Some(status) = status
+    fn finish_http(&self, response: &Response<Body>, span: Option<Span>) {
+        let route = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let code = response.status();
+        if code.is_server_error()
+            && let Some(status) = response.extensions().get::<Status>()
         {
             tracing::error!(
-                http.route = route(response),
+                http.route = route,
                 error = chain(status),
                 "failed to answer {} {}",
                 self.method,
-                route(response).unwrap_or_default(),
+                route.unwrap_or_default(),
             );
         }
         let Some(mut span) = span else { return };
-        if self.grpc {
-            let code = status.map_or(Code::Ok, Status::code);
-            span.set_attribute(KeyValue::new("rpc.grpc.status_code", code as i64));
-            if is_our_fault(code) {
-                span.set_status(SpanStatus::error(""));
-            }
-        } else {
-            if let Some(route) = route(response) {
-                span.update_name(format!("{} {route}", self.method));
-                span.set_attribute(KeyValue::new("http.route", route.to_owned()));
-            }
-            let code = response.status();
-            span.set_attribute(KeyValue::new(
-                "http.response.status_code",
-                i64::from(code.as_u16()),
-            ));
-            if code.is_server_error() {
-                span.set_status(SpanStatus::error(""));
-            }
+        if let Some(route) = route {
+            span.update_name(format!("{} {route}", self.method));
+            span.set_attribute(KeyValue::new("http.route", route.to_owned()));
+        }
+        span.set_attribute(KeyValue::new("http.response.status_code", i64::from(code.as_u16())));
+        if code.is_server_error() {
+            span.set_status(SpanStatus::error(""));
         }
         span.end();
     }
@@ -291,10 +357,6 @@ fn chain(status: &Status) -> String {
         cause = error.source();
     }
     text
-}
-
-fn route(response: &Response<Body>) -> Option<&str> {
-    response.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
 fn has_one_host(headers: &HeaderMap) -> bool {

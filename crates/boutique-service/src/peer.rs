@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use h2::{Reason, RecvStream};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::uri::Authority;
+use http::{Request, Response};
 use http_body::{Body, Frame};
 use tokio::net::TcpStream;
 
@@ -21,8 +21,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much a peer may send ahead: a message of the largest size, and several such calls.
 const WINDOW: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * WINDOW;
-const USER_AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("grpc-rust-boutique/", env!("CARGO_PKG_VERSION")));
 
 type Sender = SendRequest<Bytes>;
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -46,24 +44,18 @@ impl Peer {
         Self { authority, sender: Mutex::default(), connecting: tokio::sync::Mutex::default() }
     }
 
-    /// Sends a request, and once more if the first try was certainly never processed.
+    /// Sends a call, and once more if the first try was certainly never processed. `head` makes what stands
+    /// before the message.
     pub(crate) async fn call(
         &self,
-        request: Request<Bytes>,
+        head: impl Fn(&Authority) -> Result<Request<()>, http::Error>,
+        message: Bytes,
     ) -> Result<Response<Received>, BoxError> {
-        let (mut parts, body) = request.into_parts();
-        let path = parts.uri.into_parts().path_and_query;
-        let mut uri = http::uri::Parts::default();
-        uri.scheme = Some(Scheme::HTTP);
-        uri.authority = Some(self.authority.clone());
-        uri.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
-        parts.uri = Uri::from_parts(uri)?;
-        parts.headers.insert(header::USER_AGENT, USER_AGENT);
-
-        let again = (Request::from_parts(parts.clone(), ()), body.clone());
-        match self.attempt(Request::from_parts(parts, ()), body).await {
-            // Boxed like every step that is rare, so that a call's future stays small.
-            Err(failed) if failed.never_processed => Box::pin(self.attempt(again.0, again.1)).await,
+        match self.attempt(head(&self.authority)?, message.clone()).await {
+            Err(failed) if failed.never_processed => {
+                // Boxed like every step that is rare, so that a call's future stays small.
+                Box::pin(self.attempt(head(&self.authority)?, message)).await
+            }
             outcome => outcome,
         }
         .map_err(|failed| failed.cause)

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use boutique_proto::health::HealthCheckRequest;
+use boutique_proto::health::health::Check;
 use boutique_proto::health::health_check_response::ServingStatus;
-use boutique_proto::health::health_client::HealthClient;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -141,13 +141,13 @@ fn healthcheck(service: Service, mut env: Env) -> anyhow::Result<()> {
     };
     env.set(HEALTH_ADDR, SocketAddr::new(ip, port).to_string());
     current_thread()?.block_on(async {
-        let mut health = HealthClient::new(channel(&env, HEALTH_ADDR)?);
-        let check = health.check(HealthCheckRequest::default());
+        let health = channel(&env, HEALTH_ADDR)?;
+        let check = health.call(Check, HealthCheckRequest::default());
         let answer = tokio::time::timeout(Duration::from_secs(2), check).await;
         let status = answer.context("no answer")?.map_err(|status| {
             anyhow::anyhow!("not healthy: {:?} {}", status.code(), status.message())
         })?;
-        match status.into_inner().status() {
+        match status.status() {
             ServingStatus::Serving => Ok(()),
             ServingStatus::NotServing | ServingStatus::Unknown | ServingStatus::ServiceUnknown => {
                 Err(anyhow::anyhow!("not serving"))

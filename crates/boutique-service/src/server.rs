@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::body::Body;
+use boutique_proto::Handlers;
 use boutique_proto::health::health_check_response::ServingStatus;
 use boutique_proto::health::health_server::HealthServer;
 use http::Request;
@@ -43,14 +44,15 @@ pub struct Service {
 #[derive(Debug, Clone)]
 pub struct App {
     router: axum::Router,
+    handlers: Handlers,
     names: Vec<&'static str>,
     reflection: bool,
     ready: Option<watch::Receiver<bool>>,
 }
 
 impl App {
-    /// Answers gRPC.
-    pub fn grpc<S>(service: S) -> Self
+    /// Answers gRPC: over the wire with what tonic generated, and callers in the same process without.
+    pub fn grpc<S>((server, handlers): (S, Handlers)) -> Self
     where
         S: TowerService<Request<tonic::body::Body>, Error = Infallible>
             + NamedService
@@ -61,13 +63,14 @@ impl App {
         S::Response: axum::response::IntoResponse,
         S::Future: Send + 'static,
     {
-        let router = Routes::new(service).into_axum_router();
-        Self { router, names: vec![S::NAME], reflection: false, ready: None }
+        let router = Routes::new(server).into_axum_router();
+        Self { handlers, names: vec![S::NAME], ..Self::http(router) }
     }
 
     /// Answers HTTP.
     pub fn http(router: axum::Router) -> Self {
-        Self { router, names: Vec::new(), reflection: false, ready: None }
+        let handlers = Handlers::default();
+        Self { router, handlers, names: Vec::new(), reflection: false, ready: None }
     }
 
     /// With gRPC reflection on unless `GRPC_REFLECTION` turns it off.
@@ -207,7 +210,8 @@ fn serve(
     };
     // `with_state` makes axum build the final router now instead of at every call.
     let router = app.router.with_state(());
-    Ok((Arc::new(Served { router, identity: Arc::new(identity) }), switch, getting_ready))
+    let served = Served { router, handlers: app.handlers, identity: Arc::new(identity) };
+    Ok((Arc::new(served), switch, getting_ready))
 }
 
 impl Running {

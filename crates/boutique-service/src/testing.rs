@@ -1,6 +1,10 @@
 //! A service on a free loopback port for as long as a test holds it.
 
-use crate::client::{Channel, channel};
+use std::fmt::Display;
+
+use anyhow::Context as _;
+use tonic::transport::{Channel, Endpoint};
+
 use crate::env::Env;
 use crate::server::{App, Running, Service, spawn};
 
@@ -12,16 +16,16 @@ pub async fn loopback(
     env: &Env,
     routes: impl AsyncFnOnce(&Env) -> anyhow::Result<App>,
 ) -> anyhow::Result<(Channel, Option<Running>)> {
-    let mut calling = env.clone();
     if let Some(address) = Env::from_process().get(service.addr_key) {
-        calling.set(service.addr_key, address);
-        return Ok((channel(&calling, service.addr_key)?, None));
+        return Ok((connect(address)?, None));
     }
     let running = serve(service, env, routes).await?;
-    if let Some(address) = running.address() {
-        calling.set(service.addr_key, address.to_string());
-    }
-    Ok((channel(&calling, service.addr_key)?, Some(running)))
+    Ok((connect(running.address().context("it listens nowhere")?)?, Some(running)))
+}
+
+/// A connection of plain tonic's, as others have it to our services; made at the first call.
+pub fn connect(address: impl Display) -> anyhow::Result<Channel> {
+    Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())
 }
 
 /// Serves `routes` on a free loopback port.

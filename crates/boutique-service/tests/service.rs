@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use boutique_proto::ad_service_client::AdServiceClient;
-use boutique_proto::ad_service_server::{AdService, AdServiceServer};
+use boutique_proto::ad_service::{self, GetAds};
+use boutique_proto::ad_service_server::AdService;
 use boutique_proto::{AdRequest, AdResponse};
 use boutique_service::testing::serve;
 use boutique_service::{App, Channel, Env, Running, Service, channel, detach, inproc, time_left};
@@ -68,45 +68,42 @@ impl AdService for Obedient {
     }
 }
 
-type Ads = AdServiceClient<Channel>;
-
-async fn over_the_wire(service: &Obedient, settings: &Env) -> anyhow::Result<(Ads, Running)> {
-    let app = App::grpc(AdServiceServer::new(service.clone()));
+async fn over_the_wire(service: &Obedient, settings: &Env) -> anyhow::Result<(Channel, Running)> {
+    let app = App::grpc(ad_service::answered_by(service.clone()));
     let running = serve(SERVICE, settings, async |_: &Env| Ok(app)).await?;
     let mut env = settings.clone();
     env.set(SERVICE.addr_key, running.address().unwrap().to_string());
-    Ok((AdServiceClient::new(channel(&env, SERVICE.addr_key)?), running))
+    Ok((channel(&env, SERVICE.addr_key)?, running))
 }
 
-fn inside_the_process(service: &Obedient, settings: &Env) -> anyhow::Result<(Ads, Running)> {
+fn inside_the_process(service: &Obedient, settings: &Env) -> anyhow::Result<(Channel, Running)> {
     let mut env = settings.clone();
-    let running = inproc(SERVICE, &mut env, App::grpc(AdServiceServer::new(service.clone())))?;
-    Ok((AdServiceClient::new(channel(&env, SERVICE.addr_key)?), running))
+    let running = inproc(SERVICE, &mut env, App::grpc(ad_service::answered_by(service.clone())))?;
+    Ok((channel(&env, SERVICE.addr_key)?, running))
 }
 
-async fn tell(ads: &mut Ads, order: &str) -> Result<AdResponse, Status> {
-    let context_keys = vec![order.to_owned()];
-    Ok(ads.get_ads(AdRequest { context_keys }).await?.into_inner())
+async fn tell(ads: &Channel, order: &str) -> Result<AdResponse, Status> {
+    ads.call(GetAds, AdRequest { context_keys: vec![order.to_owned()] }).await
 }
 
 /// Promises C2 and F6, trap T6: the same over the wire and by a function call.
-async fn behaves(service: &Obedient, mut ads: Ads) -> anyhow::Result<()> {
-    let panicked = tell(&mut ads, "panic").await.unwrap_err();
+async fn behaves(service: &Obedient, ads: Channel) -> anyhow::Result<()> {
+    let panicked = tell(&ads, "panic").await.unwrap_err();
     assert_eq!((panicked.code(), panicked.message()), (Code::Internal, "internal error"));
-    tell(&mut ads, "").await?;
+    tell(&ads, "").await?;
 
-    let refused = tell(&mut ads, "refuse").await.unwrap_err();
+    let refused = tell(&ads, "refuse").await.unwrap_err();
     assert_eq!((refused.code(), refused.message()), (Code::NotFound, "as told"));
 
     let began = Instant::now();
-    let late = tell(&mut ads, "hang").await.unwrap_err();
+    let late = tell(&ads, "hang").await.unwrap_err();
     assert_eq!(late.code(), Code::DeadlineExceeded);
     assert!(began.elapsed() < Duration::from_secs(5));
     while service.dropped.load(Ordering::SeqCst) == 0 {
         tokio::task::yield_now().await;
     }
 
-    let told = tell(&mut ads, "time left").await.unwrap_err();
+    let told = tell(&ads, "time left").await.unwrap_err();
     let left: u64 = told.message().parse()?;
     assert!((1..=300).contains(&left), "{told:?}");
     Ok(())
@@ -134,12 +131,12 @@ async fn a_peer_that_is_not_there_is_unavailable_and_used_once_it_is() -> anyhow
     let mut env = Env::from([("LISTEN_ADDR", "127.0.0.1"), ("AD_TIMEOUT", "5s")]);
     env.set("PORT", free.port().to_string());
     env.set(SERVICE.addr_key, free.to_string());
-    let mut ads = AdServiceClient::new(channel(&env, SERVICE.addr_key)?);
-    assert_eq!(tell(&mut ads, "").await.unwrap_err().code(), Code::Unavailable);
+    let ads = channel(&env, SERVICE.addr_key)?;
+    assert_eq!(tell(&ads, "").await.unwrap_err().code(), Code::Unavailable);
 
-    let app = App::grpc(AdServiceServer::new(Obedient::default()));
+    let app = App::grpc(ad_service::answered_by(Obedient::default()));
     let _running = boutique_service::spawn(SERVICE, &env, app).await?;
-    tell(&mut ads, "").await?;
+    tell(&ads, "").await?;
     Ok(())
 }
 
@@ -161,14 +158,14 @@ async fn proxy(to: watch::Receiver<SocketAddr>) -> anyhow::Result<SocketAddr> {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_caller_who_is_silent() -> anyhow::Result<()> {
-    let (mut ads, running) = over_the_wire(&Obedient::default(), &Env::default()).await?;
-    tell(&mut ads, "").await?;
+    let (ads, running) = over_the_wire(&Obedient::default(), &Env::default()).await?;
+    tell(&ads, "").await?;
 
     let began = Instant::now();
     running.stop().await;
 
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    assert_eq!(tell(&mut ads, "").await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(tell(&ads, "").await.unwrap_err().code(), Code::Unavailable);
     Ok(())
 }
 
@@ -183,17 +180,17 @@ async fn rolling_over_to_new_replicas_loses_no_call_and_repeats_none() -> anyhow
     let (switch, to) = watch::channel(running.address().unwrap());
     let mut env = settings.clone();
     env.set(SERVICE.addr_key, proxy(to).await?.to_string());
-    let ads = AdServiceClient::new(channel(&env, SERVICE.addr_key)?);
+    let ads = channel(&env, SERVICE.addr_key)?;
 
     let over = Arc::new(AtomicUsize::new(0));
     let callers: Vec<_> = (0..8)
         .map(|caller| {
-            let (mut ads, over) = (ads.clone(), over.clone());
+            let (ads, over) = (ads.clone(), over.clone());
             tokio::spawn(async move {
                 let mut calls = 0;
                 while over.load(Ordering::SeqCst) == 0 {
                     let order = if caller % 2 == 0 { "slow" } else { "" };
-                    tell(&mut ads, order).await?;
+                    tell(&ads, order).await?;
                     calls += 1;
                 }
                 Ok::<usize, Status>(calls)
@@ -222,8 +219,8 @@ async fn rolling_over_to_new_replicas_loses_no_call_and_repeats_none() -> anyhow
 #[tokio::test]
 async fn a_stop_waits_for_detached_work() -> anyhow::Result<()> {
     let service = Obedient::default();
-    let (mut ads, running) = inside_the_process(&service, &Env::default())?;
-    tell(&mut ads, "detach").await?;
+    let (ads, running) = inside_the_process(&service, &Env::default())?;
+    tell(&ads, "detach").await?;
 
     running.stop().await;
 
@@ -245,7 +242,7 @@ async fn reflection_is_off_unless_it_is_asked_for() -> anyhow::Result<()> {
         ("0", true, false),
     ] {
         let settings = Env::from([("GRPC_REFLECTION", setting)]);
-        let app = App::grpc(AdServiceServer::new(Obedient::default()));
+        let app = App::grpc(ad_service::answered_by(Obedient::default()));
         let app = if by_itself { app.with_reflection() } else { app };
         let running = serve(SERVICE, &settings, async |_: &Env| Ok(app)).await?;
         let endpoint = format!("http://{}", running.address().unwrap());

@@ -4,7 +4,7 @@
 mod domain;
 mod grpc;
 
-use boutique_proto::ad_service_server::AdServiceServer;
+use boutique_proto::ad_service;
 use boutique_service::{App, Env, Service};
 
 /// The workload's name, default port and address setting, as upstream has them.
@@ -12,5 +12,5 @@ pub const SERVICE: Service = Service { name: "adservice", port: 9555, addr_key: 
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(_env: &Env) -> anyhow::Result<App> {
-    Ok(App::grpc(AdServiceServer::new(grpc::Ads)))
+    Ok(App::grpc(ad_service::answered_by(grpc::Ads)))
 }

@@ -4,7 +4,8 @@ use adservice::{SERVICE, routes};
 use boutique_proto::ad_service_client::AdServiceClient;
 use boutique_proto::{Ad, AdRequest};
 use boutique_service::testing::loopback;
-use boutique_service::{Channel, Env, Running};
+use boutique_service::{Env, Running};
+use tonic::transport::Channel;
 
 async fn ads() -> anyhow::Result<(AdServiceClient<Channel>, Option<Running>)> {
     let (channel, running) = loopback(SERVICE, &Env::default(), routes).await?;

@@ -8,7 +8,7 @@ mod store;
 
 use std::sync::Arc;
 
-use boutique_proto::cart_service_server::CartServiceServer;
+use boutique_proto::cart_service;
 use boutique_service::{App, Env, Service};
 
 /// The workload's name, default port and address setting, as upstream has them.
@@ -19,5 +19,5 @@ pub const SERVICE: Service =
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let store = Arc::new(config::store(env)?);
     let ready = store::first_contact(store.clone());
-    Ok(App::grpc(CartServiceServer::new(grpc::Carts::new(store))).ready_when(ready))
+    Ok(App::grpc(cart_service::answered_by(grpc::Carts::new(store))).ready_when(ready))
 }

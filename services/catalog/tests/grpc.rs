@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
 use boutique_proto::{Empty, GetProductRequest, SearchProductsRequest};
-use boutique_service::testing::{loopback, serve};
-use boutique_service::{Channel, Env, Running, channel};
+use boutique_service::testing::{connect, loopback, serve};
+use boutique_service::{Env, Running};
 use productcatalogservice::{SERVICE, routes};
 use tonic::Code;
+use tonic::transport::Channel;
 
 type Catalog = ProductCatalogServiceClient<Channel>;
 
@@ -22,9 +23,7 @@ async fn catalog() -> anyhow::Result<(Catalog, Option<Running>)> {
 /// Our own process whatever the environment says, because it needs settings.
 async fn catalog_with(settings: &Env) -> anyhow::Result<(Catalog, Running)> {
     let running = serve(SERVICE, settings, routes).await?;
-    let mut env = Env::default();
-    env.set(SERVICE.addr_key, running.address().unwrap().to_string());
-    Ok((ProductCatalogServiceClient::new(channel(&env, SERVICE.addr_key)?), running))
+    Ok((ProductCatalogServiceClient::new(connect(running.address().unwrap())?), running))
 }
 
 async fn found(catalog: &mut Catalog, query: &str) -> anyhow::Result<Vec<String>> {

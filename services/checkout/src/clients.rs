@@ -1,37 +1,28 @@
 //! The wire side out: the six services an order needs.
 
-use boutique_proto::cart_service_client::CartServiceClient;
-use boutique_proto::currency_service_client::CurrencyServiceClient;
-use boutique_proto::email_service_client::EmailServiceClient;
-use boutique_proto::payment_service_client::PaymentServiceClient;
-use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
-use boutique_proto::shipping_service_client::ShippingServiceClient;
 use boutique_service::{Channel, Env, EnvError, channel};
 use tonic::{Code, Status};
 
-/// One client for each service; cheap to clone.
+/// A way to call each service; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Clients {
-    pub(crate) cart: CartServiceClient<Channel>,
-    pub(crate) catalog: ProductCatalogServiceClient<Channel>,
-    pub(crate) currency: CurrencyServiceClient<Channel>,
-    pub(crate) email: EmailServiceClient<Channel>,
-    pub(crate) payment: PaymentServiceClient<Channel>,
-    pub(crate) shipping: ShippingServiceClient<Channel>,
+    pub(crate) cart: Channel,
+    pub(crate) catalog: Channel,
+    pub(crate) currency: Channel,
+    pub(crate) email: Channel,
+    pub(crate) payment: Channel,
+    pub(crate) shipping: Channel,
 }
 
 impl Clients {
     pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
         Ok(Self {
-            shipping: ShippingServiceClient::new(channel(env, "SHIPPING_SERVICE_ADDR")?),
-            catalog: ProductCatalogServiceClient::new(channel(
-                env,
-                "PRODUCT_CATALOG_SERVICE_ADDR",
-            )?),
-            cart: CartServiceClient::new(channel(env, "CART_SERVICE_ADDR")?),
-            currency: CurrencyServiceClient::new(channel(env, "CURRENCY_SERVICE_ADDR")?),
-            email: EmailServiceClient::new(channel(env, "EMAIL_SERVICE_ADDR")?),
-            payment: PaymentServiceClient::new(channel(env, "PAYMENT_SERVICE_ADDR")?),
+            shipping: channel(env, "SHIPPING_SERVICE_ADDR")?,
+            catalog: channel(env, "PRODUCT_CATALOG_SERVICE_ADDR")?,
+            cart: channel(env, "CART_SERVICE_ADDR")?,
+            currency: channel(env, "CURRENCY_SERVICE_ADDR")?,
+            email: channel(env, "EMAIL_SERVICE_ADDR")?,
+            payment: channel(env, "PAYMENT_SERVICE_ADDR")?,
         })
     }
 }

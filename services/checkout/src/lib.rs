@@ -6,7 +6,7 @@ mod domain;
 mod grpc;
 mod order;
 
-use boutique_proto::checkout_service_server::CheckoutServiceServer;
+use boutique_proto::checkout_service;
 use boutique_service::{App, Env, Service};
 
 /// The workload's name, default port and address setting, as upstream has them.
@@ -16,5 +16,5 @@ pub const SERVICE: Service =
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let clients = clients::Clients::from_env(env)?;
-    Ok(App::grpc(CheckoutServiceServer::new(grpc::Checkout::new(clients))))
+    Ok(App::grpc(checkout_service::answered_by(grpc::Checkout::new(clients))))
 }

@@ -3,6 +3,12 @@
 //! becomes of the caller.
 
 use boutique_money::{CurrencyCode, Money};
+use boutique_proto::cart_service::{EmptyCart, GetCart};
+use boutique_proto::currency_service::Convert;
+use boutique_proto::email_service::SendOrderConfirmation;
+use boutique_proto::payment_service::Charge;
+use boutique_proto::product_catalog_service::GetProduct;
+use boutique_proto::shipping_service::{GetQuote, ShipOrder};
 use boutique_proto::{
     Address, CartItem, ChargeRequest, CreditCardInfo, CurrencyConversionRequest, EmptyCartRequest,
     GetCartRequest, GetProductRequest, GetQuoteRequest, OrderItem, OrderResult,
@@ -77,10 +83,10 @@ impl Order {
 
     async fn cart(&self, clients: &Clients) -> Result<Vec<CartItem>, Status> {
         let request = GetCartRequest { user_id: self.user_id.clone() };
-        let cart = clients.cart.clone().get_cart(request).await.map_err(|cause| {
+        let cart = clients.cart.call(GetCart, request).await.map_err(|cause| {
             failed_because("cart failure: failed to get user cart during checkout", cause)
         })?;
-        let items = cart.into_inner().items;
+        let items = cart.items;
         if items.is_empty() {
             return Err(Refusal::EmptyCart.into());
         }
@@ -91,13 +97,9 @@ impl Order {
         let attempt = "shipping quote failure: failed to get shipping quote";
         let request =
             GetQuoteRequest { address: Some(self.address.clone()), items: items.to_vec() };
-        let quote = clients
-            .shipping
-            .clone()
-            .get_quote(request)
-            .await
-            .map_err(|cause| failed_because(attempt, cause))?;
-        amount(quote.into_inner().cost_usd.as_ref()).map_err(|cause| failed_because(attempt, cause))
+        let quote = clients.shipping.call(GetQuote, request).await;
+        let quote = quote.map_err(|cause| failed_because(attempt, cause))?;
+        amount(quote.cost_usd.as_ref()).map_err(|cause| failed_because(attempt, cause))
     }
 
     /// The same value in the order's currency, and never nothing for something.
@@ -106,7 +108,7 @@ impl Order {
             from: Some(from.into()),
             to_code: self.currency.to_string(),
         };
-        let wire = clients.currency.clone().convert(request).await?.into_inner();
+        let wire = clients.currency.call(Convert, request).await?;
         // Upstream prices what it has no rate for at nothing, and that is a free order.
         if wire.units == 0 && wire.nanos == 0 && !from.is_zero() {
             return Err(Status::invalid_argument("unsupported currency code"));
@@ -144,8 +146,8 @@ impl Prepared {
             amount: Some(self.total.into()),
             credit_card: Some(self.order.card.clone()),
         };
-        let charged = clients.payment.clone().charge(request).await;
-        charged.map(|answer| answer.into_inner().transaction_id).map_err(|cause| {
+        let charged = clients.payment.call(Charge, request).await;
+        charged.map(|answer| answer.transaction_id).map_err(|cause| {
             if cause.code() == Code::DeadlineExceeded {
                 let id = &self.order.id;
                 error!(order.id = %id, "cannot tell whether the card was charged for order {id}");
@@ -168,7 +170,7 @@ impl Charged {
             self;
         let request =
             ShipOrderRequest { address: Some(order.address.clone()), items: items.clone() };
-        let shipped = clients.shipping.clone().ship_order(request).await.map_err(|cause| {
+        let shipped = clients.shipping.call(ShipOrder, request).await.map_err(|cause| {
             let id = &order.id;
             error!(
                 order.id = %id,
@@ -186,7 +188,7 @@ impl Charged {
             .collect();
         let result = OrderResult {
             order_id: order.id,
-            shipping_tracking_id: shipped.into_inner().tracking_id,
+            shipping_tracking_id: shipped.tracking_id,
             shipping_cost: Some(shipping.into()),
             shipping_address: Some(order.address),
             items,
@@ -202,17 +204,17 @@ impl Charged {
         detach(confirm(clients.clone(), order.email, result.clone()));
         // Waited for, within its edge's deadline: the next page must show an empty cart.
         let request = EmptyCartRequest { user_id: order.user_id };
-        if let Err(cause) = clients.cart.clone().empty_cart(request).await {
+        if let Err(cause) = clients.cart.call(EmptyCart, request).await {
             warn!(order.id = %id, error = in_go(&cause), "left the cart of order {id} as it was");
         }
         Ok(result)
     }
 }
 
-async fn confirm(mut clients: Clients, email: String, order: OrderResult) {
+async fn confirm(clients: Clients, email: String, order: OrderResult) {
     let id = order.order_id.clone();
     let request = SendOrderConfirmationRequest { email, order: Some(order) };
-    if let Err(cause) = clients.email.send_order_confirmation(request).await {
+    if let Err(cause) = clients.email.call(SendOrderConfirmation, request).await {
         warn!(order.id = %id, error = in_go(&cause), "sent no confirmation of order {id}");
     }
 }
@@ -221,8 +223,8 @@ async fn confirm(mut clients: Clients, email: String, order: OrderResult) {
 async fn price_in_usd(clients: &Clients, item: &CartItem) -> Result<Money, Status> {
     let attempt = format!("failed to prepare order: failed to get product #{:?}", item.product_id);
     let request = GetProductRequest { id: item.product_id.clone() };
-    let product = clients.catalog.clone().get_product(request).await;
-    let product = product.map_err(|cause| failed(&attempt, cause))?.into_inner();
+    let product = clients.catalog.call(GetProduct, request).await;
+    let product = product.map_err(|cause| failed(&attempt, cause))?;
     let price = amount(product.price_usd.as_ref()).map_err(|cause| failed(&attempt, cause))?;
     match price.is_positive() {
         true => Ok(price),

@@ -5,7 +5,7 @@ mod config;
 mod domain;
 mod grpc;
 
-use boutique_proto::currency_service_server::CurrencyServiceServer;
+use boutique_proto::currency_service;
 use boutique_service::{App, Env, Service};
 
 /// The workload's name and address setting, as upstream has them; the port is that of its manifest.
@@ -15,5 +15,5 @@ pub const SERVICE: Service =
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let rates = config::rates(env)?;
-    Ok(App::grpc(CurrencyServiceServer::new(grpc::Currency::new(rates))))
+    Ok(App::grpc(currency_service::answered_by(grpc::Currency::new(rates))))
 }

@@ -3,9 +3,10 @@
 
 use boutique_proto::currency_service_client::CurrencyServiceClient;
 use boutique_proto::{CurrencyConversionRequest, Empty, Money};
-use boutique_service::testing::{loopback, serve};
-use boutique_service::{Channel, Env, Running};
+use boutique_service::testing::{connect, loopback, serve};
+use boutique_service::{Env, Running};
 use currencyservice::{SERVICE, routes};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 type Currency = CurrencyServiceClient<Channel>;
@@ -183,11 +184,9 @@ async fn another_table_may_be_read_from_a_file() -> anyhow::Result<()> {
     let path = folder.path().join("rates.json");
     std::fs::write(&path, r#"{"EUR": "1", "XAU": 0.0005}"#)?;
     let file = path.to_str().unwrap();
-    let mut env = Env::from([("RATES_FILE", file)]);
+    let env = Env::from([("RATES_FILE", file)]);
     let running = serve(SERVICE, &env, routes).await?;
-    env.set(SERVICE.addr_key, running.address().unwrap().to_string());
-    let mut currency =
-        CurrencyServiceClient::new(boutique_service::channel(&env, SERVICE.addr_key)?);
+    let mut currency = CurrencyServiceClient::new(connect(running.address().unwrap())?);
 
     assert_eq!(convert(&mut currency, ("EUR", 2000, 0), "XAU").await?, 1_000_000_000);
     Ok(())

@@ -5,7 +5,7 @@ mod delivery;
 mod domain;
 mod grpc;
 
-use boutique_proto::email_service_server::EmailServiceServer;
+use boutique_proto::email_service;
 use boutique_service::{App, Env, Service};
 
 /// The workload's name, default port and address setting, as upstream has them.
@@ -15,5 +15,5 @@ pub const SERVICE: Service =
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let delivery = delivery::Delivery::from_env(env)?;
-    Ok(App::grpc(EmailServiceServer::new(grpc::Email::new(delivery))))
+    Ok(App::grpc(email_service::answered_by(grpc::Email::new(delivery))))
 }

@@ -7,18 +7,17 @@ use boutique_proto::email_service_client::EmailServiceClient;
 use boutique_proto::{
     Address, CartItem, Money, OrderItem, OrderResult, SendOrderConfirmationRequest,
 };
-use boutique_service::testing::{loopback, serve};
-use boutique_service::{Channel, Env, Running, channel};
+use boutique_service::testing::{connect, loopback, serve};
+use boutique_service::{Env, Running};
 use emailservice::{SERVICE, routes};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tonic::Code;
+use tonic::transport::Channel;
 
 async fn email_with(settings: &Env) -> anyhow::Result<(EmailServiceClient<Channel>, Running)> {
     let running = serve(SERVICE, settings, routes).await?;
-    let mut env = Env::default();
-    env.set(SERVICE.addr_key, running.address().unwrap().to_string());
-    Ok((EmailServiceClient::new(channel(&env, SERVICE.addr_key)?), running))
+    Ok((EmailServiceClient::new(connect(running.address().unwrap())?), running))
 }
 
 fn usd(units: i64, nanos: i32) -> Option<Money> {

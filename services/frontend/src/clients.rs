@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use boutique_money::{CurrencyCode, Money};
-use boutique_proto::ad_service_client::AdServiceClient;
-use boutique_proto::cart_service_client::CartServiceClient;
-use boutique_proto::checkout_service_client::CheckoutServiceClient;
-use boutique_proto::currency_service_client::CurrencyServiceClient;
-use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
-use boutique_proto::recommendation_service_client::RecommendationServiceClient;
-use boutique_proto::shipping_service_client::ShippingServiceClient;
+use boutique_proto::ad_service::GetAds;
+use boutique_proto::cart_service::{AddItem, EmptyCart, GetCart};
+use boutique_proto::checkout_service::PlaceOrder;
+use boutique_proto::currency_service::{Convert, GetSupportedCurrencies};
+use boutique_proto::product_catalog_service::{GetProduct, ListProducts};
+use boutique_proto::recommendation_service::ListRecommendations;
+use boutique_proto::shipping_service::GetQuote;
 use boutique_proto::{
     Ad, AdRequest, AddItemRequest, CartItem, CurrencyConversionRequest, Empty, EmptyCartRequest,
     GetCartRequest, GetProductRequest, GetQuoteRequest, ListRecommendationsRequest, OrderResult,
@@ -20,16 +20,16 @@ use boutique_service::{Cache, Channel, Env, EnvError, channel};
 use futures_util::future::try_join_all;
 use tonic::Status;
 
-/// One client for each service; cheap to clone.
+/// A way to call each service; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Clients {
-    ad: AdServiceClient<Channel>,
-    cart: CartServiceClient<Channel>,
-    catalog: ProductCatalogServiceClient<Channel>,
-    checkout: CheckoutServiceClient<Channel>,
-    currency: CurrencyServiceClient<Channel>,
-    recommendation: RecommendationServiceClient<Channel>,
-    shipping: ShippingServiceClient<Channel>,
+    ad: Channel,
+    cart: Channel,
+    catalog: Channel,
+    checkout: Channel,
+    currency: Channel,
+    recommendation: Channel,
+    shipping: Channel,
     cached: Arc<Cached>,
 }
 
@@ -50,19 +50,13 @@ pub(crate) struct Priced {
 impl Clients {
     pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
         Ok(Self {
-            catalog: ProductCatalogServiceClient::new(channel(
-                env,
-                "PRODUCT_CATALOG_SERVICE_ADDR",
-            )?),
-            currency: CurrencyServiceClient::new(channel(env, "CURRENCY_SERVICE_ADDR")?),
-            cart: CartServiceClient::new(channel(env, "CART_SERVICE_ADDR")?),
-            recommendation: RecommendationServiceClient::new(channel(
-                env,
-                "RECOMMENDATION_SERVICE_ADDR",
-            )?),
-            checkout: CheckoutServiceClient::new(channel(env, "CHECKOUT_SERVICE_ADDR")?),
-            shipping: ShippingServiceClient::new(channel(env, "SHIPPING_SERVICE_ADDR")?),
-            ad: AdServiceClient::new(channel(env, "AD_SERVICE_ADDR")?),
+            catalog: channel(env, "PRODUCT_CATALOG_SERVICE_ADDR")?,
+            currency: channel(env, "CURRENCY_SERVICE_ADDR")?,
+            cart: channel(env, "CART_SERVICE_ADDR")?,
+            recommendation: channel(env, "RECOMMENDATION_SERVICE_ADDR")?,
+            checkout: channel(env, "CHECKOUT_SERVICE_ADDR")?,
+            shipping: channel(env, "SHIPPING_SERVICE_ADDR")?,
+            ad: channel(env, "AD_SERVICE_ADDR")?,
             cached: Arc::new(Cached {
                 currencies: Cache::from_env(env)?,
                 products: Cache::from_env(env)?,
@@ -80,8 +74,8 @@ impl Clients {
     /// The currencies that have a rate, in the table's order.
     pub(crate) async fn currencies(&self) -> Result<Arc<[String]>, Status> {
         let ask = async || {
-            let answer = self.currency.clone().get_supported_currencies(Empty {}).await?;
-            Ok(answer.into_inner().currency_codes.into())
+            let answer = self.currency.call(GetSupportedCurrencies, Empty {}).await?;
+            Ok(answer.currency_codes.into())
         };
         self.cached.currencies.get(&(), ask).await
     }
@@ -94,7 +88,7 @@ impl Clients {
     async fn ask_to_convert(&self, from: Money, to: CurrencyCode) -> Result<Money, Status> {
         let request =
             CurrencyConversionRequest { from: Some(from.into()), to_code: to.to_string() };
-        let wire = self.currency.clone().convert(request).await?.into_inner();
+        let wire = self.currency.call(Convert, request).await?;
         if wire.units == 0 && wire.nanos == 0 && !from.is_zero() {
             return Err(Status::internal("the converted price is nothing"));
         }
@@ -107,8 +101,8 @@ impl Clients {
 
     pub(crate) async fn products(&self) -> Result<Arc<[Arc<Priced>]>, Status> {
         let ask = async || {
-            let answer = self.catalog.clone().list_products(Empty {}).await?;
-            answer.into_inner().products.into_iter().map(priced).collect()
+            let answer = self.catalog.call(ListProducts, Empty {}).await?;
+            answer.products.into_iter().map(priced).collect()
         };
         self.cached.products.get(&(), ask).await
     }
@@ -116,30 +110,30 @@ impl Clients {
     pub(crate) async fn product(&self, id: &str) -> Result<Arc<Priced>, Status> {
         let ask = async || {
             let request = GetProductRequest { id: id.to_owned() };
-            priced(self.catalog.clone().get_product(request).await?.into_inner())
+            priced(self.catalog.call(GetProduct, request).await?)
         };
         self.cached.product.get(id, ask).await
     }
 
     pub(crate) async fn cart(&self, user_id: &str) -> Result<Vec<CartItem>, Status> {
         let request = GetCartRequest { user_id: user_id.to_owned() };
-        Ok(self.cart.clone().get_cart(request).await?.into_inner().items)
+        Ok(self.cart.call(GetCart, request).await?.items)
     }
 
     pub(crate) async fn add_item(&self, user_id: &str, item: CartItem) -> Result<(), Status> {
         let request = AddItemRequest { user_id: user_id.to_owned(), item: Some(item) };
-        self.cart.clone().add_item(request).await.map(|_| ())
+        self.cart.call(AddItem, request).await.map(|_| ())
     }
 
     pub(crate) async fn empty_cart(&self, user_id: &str) -> Result<(), Status> {
         let request = EmptyCartRequest { user_id: user_id.to_owned() };
-        self.cart.clone().empty_cart(request).await.map(|_| ())
+        self.cart.call(EmptyCart, request).await.map(|_| ())
     }
 
     /// What shipping these items costs, in US dollars.
     pub(crate) async fn quote(&self, items: Vec<CartItem>) -> Result<Money, Status> {
         let request = GetQuoteRequest { address: None, items };
-        amount(self.shipping.clone().get_quote(request).await?.into_inner().cost_usd.as_ref())
+        amount(self.shipping.call(GetQuote, request).await?.cost_usd.as_ref())
     }
 
     /// Products to show beside those with the given ids, all of them known to the catalogue.
@@ -149,20 +143,20 @@ impl Clients {
         product_ids: Vec<String>,
     ) -> Result<Vec<Arc<Priced>>, Status> {
         let request = ListRecommendationsRequest { user_id: user_id.to_owned(), product_ids };
-        let answer = self.recommendation.clone().list_recommendations(request).await?;
-        let ids = answer.into_inner().product_ids;
+        let answer = self.recommendation.call(ListRecommendations, request).await?;
+        let ids = answer.product_ids;
         try_join_all(ids.iter().map(|id| self.product(id))).await
     }
 
     pub(crate) async fn ads(&self, context_keys: Vec<String>) -> Result<Vec<Ad>, Status> {
-        Ok(self.ad.clone().get_ads(AdRequest { context_keys }).await?.into_inner().ads)
+        Ok(self.ad.call(GetAds, AdRequest { context_keys }).await?.ads)
     }
 
     pub(crate) async fn place_order(
         &self,
         request: PlaceOrderRequest,
     ) -> Result<OrderResult, Status> {
-        let placed = self.checkout.clone().place_order(request).await?.into_inner();
+        let placed = self.checkout.call(PlaceOrder, request).await?;
         placed.order.ok_or_else(|| Status::internal("the order is missing"))
     }
 }

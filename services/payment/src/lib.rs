@@ -4,7 +4,7 @@
 mod domain;
 mod grpc;
 
-use boutique_proto::payment_service_server::PaymentServiceServer;
+use boutique_proto::payment_service;
 use boutique_service::{App, Env, Service};
 
 /// The workload's name and address setting, as upstream has them; the port is that of its manifest.
@@ -13,5 +13,5 @@ pub const SERVICE: Service =
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(_env: &Env) -> anyhow::Result<App> {
-    Ok(App::grpc(PaymentServiceServer::new(grpc::Payment)))
+    Ok(App::grpc(payment_service::answered_by(grpc::Payment)))
 }

@@ -3,10 +3,11 @@
 use boutique_proto::payment_service_client::PaymentServiceClient;
 use boutique_proto::{ChargeRequest, CreditCardInfo, Money};
 use boutique_service::testing::loopback;
-use boutique_service::{Channel, Env, Running};
+use boutique_service::{Env, Running};
 use paymentservice::{SERVICE, routes};
 use time::OffsetDateTime;
 use tonic::Code;
+use tonic::transport::Channel;
 
 async fn payment() -> anyhow::Result<(PaymentServiceClient<Channel>, Option<Running>)> {
     let (channel, running) = loopback(SERVICE, &Env::default(), routes).await?;

@@ -2,14 +2,9 @@
 
 use std::sync::Arc;
 
-use boutique_proto::{Empty, ListedIds, ShopCodec};
+use boutique_proto::{Empty, ListIds};
 use boutique_service::{Cache, Channel, Env, EnvError, channel};
-use http::uri::PathAndQuery;
-use tonic::client::Grpc;
-use tonic::{Request, Status};
-
-const LIST_PRODUCTS: PathAndQuery =
-    PathAndQuery::from_static("/hipstershop.ProductCatalogService/ListProducts");
+use tonic::Status;
 
 /// The catalogue's ids, kept for `CACHE_TTL`.
 pub(crate) struct Catalog {
@@ -31,10 +26,7 @@ impl Catalog {
     /// `ListProducts`, with everything else in the answer left unread: decoding whole products
     /// would cost several times what this service does for itself.
     async fn list(&self) -> Result<Arc<[String]>, Status> {
-        let mut client = Grpc::new(self.channel.clone());
-        client.ready().await?;
-        let codec = ShopCodec::<Empty, ListedIds>::default();
-        let listed = client.unary(Request::new(Empty {}), LIST_PRODUCTS, codec).await?;
-        Ok(listed.into_inner().products.into_iter().map(|product| product.id).collect())
+        let listed = self.channel.call(ListIds, Empty {}).await?;
+        Ok(listed.products.into_iter().map(|product| product.id).collect())
     }
 }

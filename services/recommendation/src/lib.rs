@@ -5,7 +5,7 @@ mod clients;
 mod domain;
 mod grpc;
 
-use boutique_proto::recommendation_service_server::RecommendationServiceServer;
+use boutique_proto::recommendation_service;
 use boutique_service::{App, Env, Service};
 
 /// The workload's name, default port and address setting, as upstream has them.
@@ -15,5 +15,5 @@ pub const SERVICE: Service =
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let catalog = clients::Catalog::from_env(env)?;
-    Ok(App::grpc(RecommendationServiceServer::new(grpc::Recommendation::new(catalog))))
+    Ok(App::grpc(recommendation_service::answered_by(grpc::Recommendation::new(catalog))))
 }

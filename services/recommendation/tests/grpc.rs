@@ -3,17 +3,16 @@
 
 use std::sync::Arc;
 
-use boutique_proto::product_catalog_service_server::{
-    ProductCatalogService, ProductCatalogServiceServer,
-};
+use boutique_proto::product_catalog_service_server::ProductCatalogService;
 use boutique_proto::recommendation_service_client::RecommendationServiceClient;
 use boutique_proto::{
     Empty, GetProductRequest, ListProductsResponse, ListRecommendationsRequest, Product,
-    SearchProductsRequest, SearchProductsResponse,
+    SearchProductsRequest, SearchProductsResponse, product_catalog_service,
 };
 use boutique_service::testing::{loopback, serve};
-use boutique_service::{App, Channel, Env, Running, Service};
+use boutique_service::{App, Env, Running, Service};
 use recommendationservice::{SERVICE, routes};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 const CATALOG: Service =
@@ -53,7 +52,7 @@ type Started = (RecommendationServiceClient<Channel>, Running, Option<Running>);
 
 async fn start(ids: Option<&[&'static str]>) -> anyhow::Result<Started> {
     let catalog = Catalog(ids.map(Arc::from));
-    let app = async |_: &Env| Ok(App::grpc(ProductCatalogServiceServer::new(catalog)));
+    let app = async |_: &Env| Ok(App::grpc(product_catalog_service::answered_by(catalog)));
     let catalog = serve(CATALOG, &Env::default(), app).await?;
     let mut env = Env::default();
     env.set(CATALOG.addr_key, catalog.address().unwrap().to_string());

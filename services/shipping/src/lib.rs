@@ -4,7 +4,7 @@
 mod domain;
 mod grpc;
 
-use boutique_proto::shipping_service_server::ShippingServiceServer;
+use boutique_proto::shipping_service;
 use boutique_service::{App, Env, Service};
 
 /// The workload's name, default port and address setting, as upstream has them.
@@ -13,5 +13,5 @@ pub const SERVICE: Service =
 
 /// Everything this service answers, ready to be served. Reflection is on, as upstream has it.
 pub async fn routes(_env: &Env) -> anyhow::Result<App> {
-    Ok(App::grpc(ShippingServiceServer::new(grpc::Shipping)).with_reflection())
+    Ok(App::grpc(shipping_service::answered_by(grpc::Shipping)).with_reflection())
 }

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use boutique_money::Money;
-use boutique_proto::cart_service_client::CartServiceClient;
-use boutique_proto::checkout_service_client::CheckoutServiceClient;
-use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
-use boutique_proto::shipping_service_client::ShippingServiceClient;
+use boutique_proto::cart_service::{AddItem, GetCart};
+use boutique_proto::checkout_service::PlaceOrder;
+use boutique_proto::product_catalog_service::ListProducts;
+use boutique_proto::shipping_service::GetQuote;
 use boutique_proto::{
     AddItemRequest, Address, CartItem, CreditCardInfo, Empty, GetCartRequest, GetQuoteRequest,
     OrderResult, PlaceOrderRequest,
@@ -37,38 +37,33 @@ pub(crate) const ADDRESSES: [&str; 4] = [
     "SHIPPING_SERVICE_ADDR",
 ];
 
-/// One client for each service; cheap to clone.
+/// A way to call each service; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Clients {
-    cart: CartServiceClient<Channel>,
-    checkout: CheckoutServiceClient<Channel>,
-    catalog: ProductCatalogServiceClient<Channel>,
-    shipping: ShippingServiceClient<Channel>,
+    cart: Channel,
+    checkout: Channel,
+    catalog: Channel,
+    shipping: Channel,
 }
 
 impl Clients {
     pub(crate) fn from_env(env: &Env) -> anyhow::Result<Self> {
         let [cart, checkout, catalog, shipping] = ADDRESSES.map(|name| channel(env, name));
-        Ok(Self {
-            cart: CartServiceClient::new(cart?),
-            checkout: CheckoutServiceClient::new(checkout?),
-            catalog: ProductCatalogServiceClient::new(catalog?),
-            shipping: ShippingServiceClient::new(shipping?),
-        })
+        Ok(Self { cart: cart?, checkout: checkout?, catalog: catalog?, shipping: shipping? })
     }
 
     /// Learns what the shop charges; an answer is also the sign that it is open.
     pub(crate) async fn learn(&self, mut book: Book) -> anyhow::Result<Book> {
-        let listed = self.catalog.clone().list_products(Empty {}).await?;
-        for product in &listed.get_ref().products {
+        let listed = self.catalog.call(ListProducts, Empty {}).await?;
+        for product in &listed.products {
             book.learn(&product.id, money(product.price_usd.as_ref())?)?;
         }
         let items = vec![CartItem { product_id: "any".to_owned(), quantity: 1 }];
         let request = GetQuoteRequest { address: None, items };
-        let quote = self.shipping.clone().get_quote(request).await?;
-        book.learn_quote(money(quote.get_ref().cost_usd.as_ref())?);
+        let quote = self.shipping.call(GetQuote, request).await?;
+        book.learn_quote(money(quote.cost_usd.as_ref())?);
         let request = GetCartRequest { user_id: Uuid::new_v4().to_string() };
-        self.cart.clone().get_cart(request).await?;
+        self.cart.call(GetCart, request).await?;
         Ok(book)
     }
 }
@@ -147,7 +142,7 @@ impl Caller {
         let item = CartItem { product_id, quantity: i32::try_from(quantity).unwrap_or(1) };
         let request = AddItemRequest { user_id: self.user_id.clone(), item: Some(item) };
         let cart = self.cart.take();
-        let outcome = match self.clients.cart.add_item(request).await {
+        let outcome = match self.clients.cart.call(AddItem, request).await {
             Ok(_) => {
                 self.cart = cart.map(|mut cart| {
                     *cart.entry(product.id().to_owned()).or_default() += quantity;
@@ -167,8 +162,8 @@ impl Caller {
         let currency = CURRENCIES[self.rng.random_range(0..CURRENCIES.len())];
         let buyer = Buyer::new(self.load.this_year, with_bad_card, &mut self.rng);
         let request = request(&self.user_id, currency, buyer);
-        let placed = self.clients.checkout.place_order(request).await;
-        let placed = placed.map(|answer| answer.into_inner().order.unwrap_or_default());
+        let placed = self.clients.checkout.call(PlaceOrder, request).await;
+        let placed = placed.map(|answer| answer.order.unwrap_or_default());
         let cart = self.cart.take();
         let outcome = match placed {
             Ok(_) if with_bad_card => Err(self.load.verdict.wrong("an expired card was accepted")),
@@ -224,8 +219,9 @@ impl Caller {
     /// Compares the cart with what must be in it, or learns what is.
     async fn look(&mut self) -> anyhow::Result<()> {
         let request = GetCartRequest { user_id: self.user_id.clone() };
-        let answer = self.clients.cart.get_cart(request).await.map_err(|status| failed(&status))?;
-        let found = pieces(answer.get_ref().items.iter());
+        let answer =
+            self.clients.cart.call(GetCart, request).await.map_err(|status| failed(&status))?;
+        let found = pieces(answer.items.iter());
         let expected = self.cart.replace(found.clone());
         let after_order = std::mem::take(&mut self.unchecked);
         match expected {

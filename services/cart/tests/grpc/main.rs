@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use boutique_proto::cart_service_client::CartServiceClient;
 use boutique_proto::{AddItemRequest, Cart, CartItem, EmptyCartRequest, GetCartRequest};
-use boutique_service::testing::{loopback, serve};
-use boutique_service::{Channel, Env, Running, channel};
+use boutique_service::testing::{connect, loopback, serve};
+use boutique_service::{Env, Running};
 use cartservice::{SERVICE, routes};
 use prost::Message as _;
 use redis_server::RedisServer;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 type Carts = CartServiceClient<Channel>;
@@ -24,9 +25,7 @@ async fn in_memory() -> anyhow::Result<(Carts, Option<Running>)> {
 
 async fn with(settings: &Env) -> anyhow::Result<(Carts, Running)> {
     let running = serve(SERVICE, settings, routes).await?;
-    let mut env = Env::default();
-    env.set(SERVICE.addr_key, running.address().unwrap().to_string());
-    Ok((CartServiceClient::new(channel(&env, SERVICE.addr_key)?), running))
+    Ok((CartServiceClient::new(connect(running.address().unwrap())?), running))
 }
 
 async fn on_redis(redis: &RedisServer) -> anyhow::Result<(Carts, Running)> {

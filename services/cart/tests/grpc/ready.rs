@@ -7,15 +7,15 @@ use anyhow::Context as _;
 use boutique_proto::health::HealthCheckRequest;
 use boutique_proto::health::health_check_response::ServingStatus;
 use boutique_proto::health::health_client::HealthClient;
-use boutique_service::{Channel, Env, Running, channel};
+use boutique_service::testing::connect;
+use boutique_service::{Env, Running};
+use tonic::transport::Channel;
 
 use crate::redis_server::RedisServer;
 use crate::{add, cart, empty, get, item, with};
 
 async fn health(running: &Running) -> anyhow::Result<HealthClient<Channel>> {
-    let mut env = Env::default();
-    env.set("HEALTH", running.address().context("no address")?.to_string());
-    Ok(HealthClient::new(channel(&env, "HEALTH")?))
+    Ok(HealthClient::new(connect(running.address().context("no address")?)?))
 }
 
 async fn status(health: &mut HealthClient<Channel>, name: &str) -> anyhow::Result<ServingStatus> {
@@ -92,9 +92,7 @@ async fn a_wrong_password_is_not_ready_and_told_in_one_line_without_it() -> anyh
     }
     let listening = said.iter().find_map(|line| line.split("\"server.address\":\"").nth(1));
     let address = listening.and_then(|rest| rest.split('"').next()).context("no address")?;
-    let mut env = Env::default();
-    env.set("HEALTH", address);
-    let mut health = HealthClient::new(channel(&env, "HEALTH")?);
+    let mut health = HealthClient::new(connect(address)?);
 
     // Asked three times more, it says no more.
     tokio::time::sleep(Duration::from_millis(1_600)).await;

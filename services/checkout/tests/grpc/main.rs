@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use boutique_proto::checkout_service_client::CheckoutServiceClient;
 use boutique_proto::{Address, CreditCardInfo, OrderResult, PlaceOrderRequest};
 use boutique_service::testing::{loopback, serve};
-use boutique_service::{Channel, Env, Running};
+use boutique_service::{Env, Running};
 use checkoutservice::{SERVICE, routes};
 use stubs::{Fault, Stub, usd};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 type Checkout = CheckoutServiceClient<Channel>;

@@ -4,14 +4,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use boutique_proto::cart_service_server::{CartService, CartServiceServer};
-use boutique_proto::currency_service_server::{CurrencyService, CurrencyServiceServer};
-use boutique_proto::email_service_server::{EmailService, EmailServiceServer};
-use boutique_proto::payment_service_server::{PaymentService, PaymentServiceServer};
-use boutique_proto::product_catalog_service_server::{
-    ProductCatalogService, ProductCatalogServiceServer,
-};
-use boutique_proto::shipping_service_server::{ShippingService, ShippingServiceServer};
+use boutique_proto::cart_service_server::CartService;
+use boutique_proto::currency_service_server::CurrencyService;
+use boutique_proto::email_service_server::EmailService;
+use boutique_proto::payment_service_server::PaymentService;
+use boutique_proto::product_catalog_service_server::ProductCatalogService;
+use boutique_proto::shipping_service_server::ShippingService;
 use boutique_proto::*;
 use boutique_service::testing::serve;
 use boutique_service::{App, Env, Running, Service};
@@ -88,15 +86,15 @@ impl Stub {
         let mut env = Env::default();
         let mut running = Vec::new();
         let apps = [
-            ("CART_SERVICE_ADDR", App::grpc(CartServiceServer::new(self.clone()))),
+            ("CART_SERVICE_ADDR", App::grpc(cart_service::answered_by(self.clone()))),
             (
                 "PRODUCT_CATALOG_SERVICE_ADDR",
-                App::grpc(ProductCatalogServiceServer::new(self.clone())),
+                App::grpc(product_catalog_service::answered_by(self.clone())),
             ),
-            ("CURRENCY_SERVICE_ADDR", App::grpc(CurrencyServiceServer::new(self.clone()))),
-            ("SHIPPING_SERVICE_ADDR", App::grpc(ShippingServiceServer::new(self.clone()))),
-            ("PAYMENT_SERVICE_ADDR", App::grpc(PaymentServiceServer::new(self.clone()))),
-            ("EMAIL_SERVICE_ADDR", App::grpc(EmailServiceServer::new(self.clone()))),
+            ("CURRENCY_SERVICE_ADDR", App::grpc(currency_service::answered_by(self.clone()))),
+            ("SHIPPING_SERVICE_ADDR", App::grpc(shipping_service::answered_by(self.clone()))),
+            ("PAYMENT_SERVICE_ADDR", App::grpc(payment_service::answered_by(self.clone()))),
+            ("EMAIL_SERVICE_ADDR", App::grpc(email_service::answered_by(self.clone()))),
         ];
         for (addr_key, app) in apps {
             let service = Service { name: "stub", port: 0, addr_key };

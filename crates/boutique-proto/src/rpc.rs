@@ -1,0 +1,56 @@
+//! Calls as types: what names one, what goes in and what comes out, and who answers it where no wire lies
+//! between.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+/// A unary call.
+pub trait Rpc: Send + 'static {
+    /// Its place on the wire: `/package.Service/Method`.
+    const PATH: &'static str;
+    /// What goes in.
+    type Request: Message + 'static;
+    /// What comes out, or as much of it as the caller reads.
+    type Response: Message + Default + From<<Self::Handled as Rpc>::Response>;
+    /// The same call as it is answered.
+    type Handled: Rpc<Request = Self::Request>;
+}
+
+/// An answer that is being made.
+pub type Handling<'a, T> = BoxFuture<'a, Result<Response<T>, Status>>;
+
+/// A service that answers a call.
+pub trait Handles<R: Rpc>: Send + Sync {
+    /// Answers it.
+    fn handle(&self, request: Request<R::Request>) -> Handling<'_, R::Response>;
+}
+
+/// Who answers the calls of one service inside the process.
+#[derive(Clone, Default)]
+pub struct Handlers(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl Handlers {
+    /// Lets a service answer a call.
+    pub fn insert<R: Rpc, T: Handles<R> + 'static>(&mut self, service: &Arc<T>) {
+        let service: Arc<dyn Handles<R>> = service.clone();
+        self.0.insert(TypeId::of::<R>(), Arc::new(service));
+    }
+
+    /// Who answers a call, if somebody does.
+    pub fn get<R: Rpc>(&self) -> Option<&dyn Handles<R>> {
+        let handler = self.0.get(&TypeId::of::<R>())?.downcast_ref::<Arc<dyn Handles<R>>>();
+        handler.map(Arc::as_ref)
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handlers").field(&self.0.len()).finish()
+    }
+}
