@@ -44,7 +44,7 @@ pub(crate) fn cart_lines(session: &Session, system: &System) -> anyhow::Result<V
 pub(crate) fn products(session: &Session, extra: &Settings, label: &str) -> anyhow::Result<Curve> {
     let mut points = Vec::new();
     for count in [9_usize, 100, 1_000, 10_000] {
-        let file = session.machine.logs.join(format!("{count}.json"));
+        let file = session.machine.scratch.join(format!("{count}.json"));
         std::fs::write(&file, catalogue(count)?)?;
         let mut settings = extra.clone();
         settings.insert("CATALOG_FILE".to_owned(), file.to_string_lossy().into_owned());

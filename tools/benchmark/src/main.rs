@@ -113,7 +113,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn session(how: &How, logs: &Path, redis: Option<Meter>) -> anyhow::Result<Session> {
+fn session(how: &How, scratch: &Path, redis: Option<Meter>) -> anyhow::Result<Session> {
     ensure!(how.rounds > 0 && how.seconds > 0 && how.users > 0, "nothing would be measured");
     let own = std::env::current_exe()?;
     let bin =
@@ -121,7 +121,7 @@ fn session(how: &How, logs: &Path, redis: Option<Meter>) -> anyhow::Result<Sessi
     // What is measured has a processor of its own, and who measures has another.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let processors = (cores > 1).then_some((1, 0));
-    let machine = Machine { bin, processors, logs: logs.to_owned() };
+    let machine = Machine { bin, processors, scratch: scratch.to_owned() };
     Ok(Session {
         machine,
         redis,
@@ -136,7 +136,7 @@ fn start_redis(machine: &Machine) -> anyhow::Result<(Running, String)> {
     let port = free_port()?;
     let mut command = machine.pinned(Path::new("redis-server"), true);
     command.args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"]);
-    let log = std::fs::File::create(machine.logs.join("redis"))?;
+    let log = std::fs::File::create(machine.scratch.join("redis"))?;
     command.stdin(Stdio::null()).stdout(log);
     let redis = Running::new(command).context("redis-server is needed")?;
     let address = format!("127.0.0.1:{port}");
@@ -195,7 +195,9 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
         let growth = curves.get(curve).map(growth::Curve::growth);
         figures.extend(growth.map(|growth| Figure::new(name, growth, at_most)));
     }
-    let rows = settle(systems, &samples, &idle)?;
+    let rows = systems.iter().enumerate();
+    let rows = rows.map(|(index, system)| report::row(index, system, &samples, idle[index]));
+    let rows = rows.collect::<anyhow::Result<Vec<Row>>>()?;
     figures.splice(0..0, self::figures(&rows, http_redis, generator));
     let notes = vec![
         sizes(&session.machine)?,
@@ -208,22 +210,6 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
         ),
     ];
     finish(how, &Report { rows, figures, curves, notes })
-}
-
-/// Ends the systems from the last to the first, so that nobody shares a binary's memory any more with
-/// those that came later when its own is read.
-fn settle(
-    mut systems: Vec<System>,
-    samples: &plan::Samples,
-    idle: &[f64],
-) -> anyhow::Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    while let Some(system) = systems.pop() {
-        let index = systems.len();
-        rows.push(report::row(index, &system, samples, idle[index])?);
-    }
-    rows.reverse();
-    Ok(rows)
 }
 
 /// How large each binary is.
@@ -242,7 +228,7 @@ fn sizes(machine: &Machine) -> anyhow::Result<String> {
 
 /// One round trip over loopback, both ends on one processor, in microseconds.
 fn echo(machine: &Machine) -> anyhow::Result<f64> {
-    let (_echo, address) = machine.floor("echo", &Settings::new())?;
+    let (_echo, address) = machine.floor("echo", "L0", &Settings::new())?;
     let mut trips: Command = machine.pinned(&std::env::current_exe()?, true);
     let began = Instant::now();
     let status = trips.args(["floor", "trips", &address]).status()?;

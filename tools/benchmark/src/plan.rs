@@ -110,7 +110,7 @@ impl Session {
         users: usize,
         is_grpc: bool,
     ) -> anyhow::Result<Sample> {
-        let json = self.machine.logs.join("load.json");
+        let json = self.machine.scratch.join("load.json");
         let mut command = self.machine.command("loadgenerator", false)?;
         command.args(arguments.split_whitespace()).args(["--frontend-addr", &system.address]);
         command.args(["--users", &users.to_string(), "--rate", "100000"]);

@@ -72,8 +72,8 @@ pub(crate) struct Machine {
     pub(crate) bin: PathBuf,
     /// For what is measured, and for who measures.
     pub(crate) processors: Option<(usize, usize)>,
-    /// Where what is measured writes its log: a file, as in earnest.
-    pub(crate) logs: PathBuf,
+    /// Where what is measured lies and writes its log: a file, as in earnest.
+    pub(crate) scratch: PathBuf,
 }
 
 impl Machine {
@@ -93,28 +93,46 @@ impl Machine {
         command
     }
 
-    /// Starts a process that is measured, with its log in a file.
-    pub(crate) fn start(
+    /// A program that is measured, as a copy of its own: two processes of one file share its pages, in
+    /// memory and in the processor's caches, and ten services on ten machines do not.
+    fn measured(
+        &self,
+        program: &Path,
+        label: &str,
+        settings: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Command> {
+        let copy = self.scratch.join(label);
+        fs::copy(program, &copy)
+            .with_context(|| format!("{} cannot be copied: build it first", program.display()))?;
+        let mut command = self.pinned(&copy, true);
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").envs(settings);
+        command.stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// One of our binaries to be measured as a part of the system of this label, with its log in a file.
+    pub(crate) fn part(
         &self,
         name: &str,
+        label: &str,
         settings: &BTreeMap<String, String>,
-    ) -> anyhow::Result<Running> {
-        let mut command = self.command(name, true)?;
-        let log = fs::File::create(self.logs.join(format!("{name}.{}", settings.len())))?;
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").envs(settings);
-        command.stdin(Stdio::null()).stdout(log).stderr(Stdio::inherit());
-        Ok(Running(command.spawn().with_context(|| format!("cannot start {name}"))?))
+    ) -> anyhow::Result<Command> {
+        let label = format!("{label}-{name}");
+        let mut command = self.measured(&self.bin.join(name), &label, settings)?;
+        command.stdout(fs::File::create(self.scratch.join(format!("{label}.log")))?);
+        Ok(command)
     }
 
     /// Starts a stand-in of this program, and answers where it listens.
     pub(crate) fn floor(
         &self,
         kind: &str,
+        label: &str,
         settings: &BTreeMap<String, String>,
     ) -> anyhow::Result<(Running, String)> {
-        let mut command = self.pinned(&std::env::current_exe()?, true);
-        command.args(["floor", kind]).env_clear().envs(settings);
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        let program = std::env::current_exe()?;
+        let mut command = self.measured(&program, &format!("{label}-{kind}"), settings)?;
+        command.args(["floor", kind]);
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let mut address = String::new();
         let said = child.stdout.as_mut().context("no stdout")?;

@@ -57,8 +57,9 @@ impl System {
             address.split_once(':').map_or("", |(_, port)| port).to_owned(),
         );
         env.extend(extra.clone());
+        let shop = machine.part("boutique", label, &env)?;
         let began = Instant::now();
-        let shop = machine.start("boutique", &env)?;
+        let shop = Running::new(shop)?;
         let opened_in = Some(first_page(&address, began)?);
         let meters = vec![("boutique".to_owned(), shop.meter())];
         Self::settled(label, address, Settings::new(), meters, true, opened_in, vec![shop])
@@ -71,12 +72,16 @@ impl System {
             env.insert(setting.to_owned(), format!("127.0.0.1:{}", free_port()?));
         }
         env.extend(extra.clone());
-        let began = Instant::now();
-        let (mut meters, mut processes) = (Vec::new(), Vec::new());
+        let mut parts = Vec::new();
         for (name, setting) in SERVICES {
             let port = env[setting].split_once(':').map_or("", |(_, port)| port).to_owned();
             env.insert("PORT".to_owned(), port);
-            let process = machine.start(name, &env)?;
+            parts.push((name, machine.part(name, label, &env)?));
+        }
+        let began = Instant::now();
+        let (mut meters, mut processes) = (Vec::new(), Vec::new());
+        for (name, part) in parts {
+            let process = Running::new(part)?;
             meters.push((name.to_owned(), process.meter()));
             processes.push(process);
         }
@@ -95,7 +100,7 @@ impl System {
                 "recommendationservice" if is_reduced => "recommendationservice-reduced",
                 name => name,
             };
-            let (process, address) = machine.floor(kind, &env)?;
+            let (process, address) = machine.floor(kind, label, &env)?;
             env.insert(setting.to_owned(), address);
             meters.push((name.to_owned(), process.meter()));
             processes.push(process);
@@ -111,7 +116,7 @@ impl System {
         kind: &str,
         extra: &Settings,
     ) -> anyhow::Result<Self> {
-        let (process, address) = machine.floor(kind, extra)?;
+        let (process, address) = machine.floor(kind, label, extra)?;
         let meters = vec![(kind.to_owned(), process.meter())];
         Self::settled(label, address, Settings::new(), meters, false, None, vec![process])
     }
