@@ -4,99 +4,87 @@
 -- ARGV: user id, product id, quantity, seconds to live, most lines, most pieces in a line.
 -- Answers 0, or 1 for a full line, 2 for a full cart, 3 for data that is no cart.
 
-local user, product, quantity = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local byte, char, sub = string.byte, string.char, string.sub
 
 -- A varint at `at` and where it ends. 32 bits are enough: numbers here are lengths and int32.
 local function varint(s, at)
-  local value, scale = 0, 1
-  for i = at, at + 9 do
-    local byte = string.byte(s, i)
-    if not byte then return nil end
-    if scale < 2 ^ 35 then value = value + (byte % 128) * scale end
+  local value = byte(s, at)
+  if not value then return nil end
+  if value < 128 then return value, at + 1 end
+  value = value - 128
+  local scale = 128
+  for i = at + 1, at + 9 do
+    local more = byte(s, i)
+    if not more then return nil end
+    if scale < 2 ^ 35 then value = value + (more % 128) * scale end
     scale = scale * 128
-    if byte < 128 then return value % 2 ^ 32, i + 1 end
+    if more < 128 then return value % 2 ^ 32, i + 1 end
   end
   return nil
 end
 
--- Calls `each(number, value)` for every field of a message: bytes as a string, a varint as a
--- number. Answers whether the message was well formed.
-local function fields(s, each)
-  local at = 1
-  while at <= #s do
-    local tag, value
-    tag, at = varint(s, at)
-    if not tag then return false end
-    local kind = tag % 8
-    if kind == 0 then
-      value, at = varint(s, at)
-      if not value then return false end
-    elseif kind == 2 then
-      local length
-      length, at = varint(s, at)
-      if not length or at + length - 1 > #s then return false end
-      value, at = string.sub(s, at, at + length - 1), at + length
-    else
-      return false
-    end
-    each((tag - kind) / 8, value)
-  end
-  return true
+-- The field at `at`: its number, its value (bytes as a string, a varint as a number), and where it
+-- ends; nil where it is not well formed.
+local function field(s, at)
+  local tag, value
+  tag, at = varint(s, at)
+  if not tag then return nil end
+  value, at = varint(s, at)
+  if not value then return nil end
+  local kind = tag % 8
+  if kind == 0 then return tag / 8, value, at end
+  local last = at + value - 1
+  if kind ~= 2 or last > #s then return nil end
+  return (tag - 2) / 8, sub(s, at, last), last + 1
 end
 
 local function put_varint(value)
-  local bytes = {}
-  while value >= 128 do
-    bytes[#bytes + 1] = string.char(128 + value % 128)
-    value = math.floor(value / 128)
-  end
-  bytes[#bytes + 1] = string.char(value)
-  return table.concat(bytes)
-end
-
-local function put_bytes(tag, s)
-  return string.char(tag) .. put_varint(#s) .. s
+  if value < 128 then return char(value) end
+  return char(128 + value % 128) .. put_varint(math.floor(value / 128))
 end
 
 -- An int32 as protobuf writes it: a negative one takes ten bytes.
 local function put_int32(value)
   if value >= 0 then return put_varint(value) end
   local low = put_varint(2 ^ 32 + value)
-  local last = string.byte(low, 5)
-  return string.sub(low, 1, 4) .. string.char(last + 240) .. string.rep('\255', 4) .. '\1'
-end
-
-local order, quantities, whole = {}, {}, true
-local function line(id, count)
-  if not quantities[id] then
-    order[#order + 1] = id
-    quantities[id] = 0
-  end
-  quantities[id] = quantities[id] + count
+  return sub(low, 1, 4) .. char(byte(low, 5) + 240) .. string.rep('\255', 4) .. '\1'
 end
 
 local data = redis.call('HGET', KEYS[1], 'data') or ''
-local is_cart = fields(data, function(number, value)
-  if number ~= 2 then return end
-  local id, count = '', 0
-  whole = type(value) == 'string' and fields(value, function(inner, v)
-    if inner == 1 then id = v elseif inner == 2 then count = v end
-  end) and type(id) == 'string' and type(count) == 'number' and whole
-  if not whole then return end
-  if count >= 2 ^ 31 then count = count - 2 ^ 32 end
-  line(id, count)
-end)
-if not (is_cart and whole) then return 3 end
+local order, quantities, at = {}, {}, 1
+while at <= #data do
+  local number, item
+  number, item, at = field(data, at)
+  if not number then return 3 end
+  if number == 2 then
+    if type(item) ~= 'string' then return 3 end
+    local id, count, inner = '', 0, 1
+    while inner <= #item do
+      local which, value
+      which, value, inner = field(item, inner)
+      if which == 1 then id = value elseif which == 2 then count = value end
+      if not which then return 3 end
+    end
+    if type(id) ~= 'string' or type(count) ~= 'number' then return 3 end
+    if count >= 2 ^ 31 then count = count - 2 ^ 32 end
+    if not quantities[id] then order[#order + 1] = id end
+    quantities[id] = (quantities[id] or 0) + count
+  end
+end
 
-if not quantities[product] and #order >= tonumber(ARGV[5]) then return 2 end
-line(product, quantity)
+local product = ARGV[2]
+if not quantities[product] then
+  if #order >= tonumber(ARGV[5]) then return 2 end
+  order[#order + 1] = product
+end
+quantities[product] = (quantities[product] or 0) + tonumber(ARGV[3])
 if quantities[product] > tonumber(ARGV[6]) then return 1 end
 
-local parts = { put_bytes(10, user) }
+local parts = { '\10', put_varint(#ARGV[1]), ARGV[1] }
 for _, id in ipairs(order) do
-  local item = put_bytes(10, id)
+  local item = '\10' .. put_varint(#id) .. id
   if quantities[id] ~= 0 then item = item .. '\16' .. put_int32(quantities[id]) end
-  parts[#parts + 1] = put_bytes(18, item)
+  parts[#parts + 1] = '\18' .. put_varint(#item) .. item
 end
 redis.call('HSET', KEYS[1], 'absexp', '-1', 'sldexp', '-1', 'data', table.concat(parts))
 redis.call('HINCRBY', KEYS[1], 'ver', 1)
