@@ -1,9 +1,10 @@
 //! The process's log: one JSON line an event, in the shape of upstream's Go services. Lines of a thread
-//! that runs services are written together when it has nothing else to do.
+//! that runs services are written together: when it has nothing else to do, and at most every 10 ms.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 use tracing::field::{Field, Visit};
@@ -20,17 +21,29 @@ use crate::env::{Env, EnvError};
 
 /// How much may wait to be written, in bytes, however busy the thread is.
 const MOST_WAITING: usize = 16 * 1024;
+/// How long lines may wait behind others that have just been written.
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
 /// Lines that wait to be written.
 struct Waiting {
     lines: Vec<u8>,
     /// Whether somebody writes them when this thread has nothing else to do.
     may_wait: bool,
+    /// When this thread last had nothing else to do and wrote.
+    written: Option<Instant>,
+    /// Whether a task is there that writes what waits.
+    has_writer: bool,
 }
 
 thread_local! {
-    static WAITING: RefCell<Waiting> =
-        const { RefCell::new(Waiting { lines: Vec::new(), may_wait: false }) };
+    static WAITING: RefCell<Waiting> = const {
+        RefCell::new(Waiting {
+            lines: Vec::new(),
+            may_wait: false,
+            written: None,
+            has_writer: false,
+        })
+    };
 }
 
 /// Installs the log: `RUST_LOG` as a list of `target=level`, `info` by default. Where a log stands
@@ -50,9 +63,34 @@ pub(crate) fn install(env: &Env) -> Result<(), EnvError> {
     Ok(())
 }
 
-/// Lets this thread's lines wait for [`flush`].
+/// Lets this thread's lines wait for [`parked`] and [`flush`].
 pub(crate) fn let_wait() {
     WAITING.with_borrow_mut(|waiting| waiting.may_wait = true);
+}
+
+/// This thread has nothing else to do: writes its lines that wait, or leaves them to a task where others
+/// have just been written. A thread that is busy parks many thousand times a second.
+pub(crate) fn parked() {
+    WAITING.with_borrow_mut(|waiting| {
+        if waiting.lines.is_empty() || waiting.has_writer {
+            return;
+        }
+        let now = Instant::now();
+        if waiting.written.is_some_and(|written| now < written + LONGEST_WAIT) {
+            waiting.has_writer = true;
+            tokio::spawn(async {
+                tokio::time::sleep(LONGEST_WAIT).await;
+                WAITING.with_borrow_mut(|waiting| {
+                    waiting.has_writer = false;
+                    waiting.written = Some(Instant::now());
+                    write(&mut waiting.lines);
+                });
+            });
+        } else {
+            waiting.written = Some(now);
+            write(&mut waiting.lines);
+        }
+    });
 }
 
 /// Writes this thread's lines that wait.
@@ -97,7 +135,7 @@ impl<S: Subscriber> Layer<S> for JsonLines {
 /// Lets a line wait, or writes it with those that wait.
 fn keep(mut line: Vec<u8>, is_urgent: bool) {
     let kept = WAITING.try_with(|waiting| {
-        let Waiting { lines, may_wait } = &mut *waiting.borrow_mut();
+        let Waiting { lines, may_wait, .. } = &mut *waiting.borrow_mut();
         lines.append(&mut line);
         if is_urgent || !*may_wait || lines.len() >= MOST_WAITING {
             write(lines);
@@ -123,10 +161,11 @@ struct Line(Vec<u8>);
 
 impl Line {
     fn put(&mut self, name: &str, value: impl Serialize) {
-        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        // A name is a path of Rust identifiers, with nothing to escape.
+        self.0.extend_from_slice(if self.0.is_empty() { b"{\"" } else { b",\"" });
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
         // A buffer takes everything, and text is always JSON.
-        let _ = serde_json::to_writer(&mut self.0, name);
-        self.0.push(b':');
         let _ = serde_json::to_writer(&mut self.0, &value);
     }
 }

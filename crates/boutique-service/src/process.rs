@@ -125,7 +125,7 @@ fn start_worker(index: usize, over: CancellationToken) -> anyhow::Result<tokio::
 
 fn current_thread() -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_current_thread();
-    builder.enable_all().on_thread_park(log::flush).build().context("cannot make a runtime")
+    builder.enable_all().on_thread_park(log::parked).build().context("cannot make a runtime")
 }
 
 fn cores() -> usize {
