@@ -1,8 +1,7 @@
 //! Calls as types: what names one, what goes in and what comes out, and who answers it where no wire lies
 //! between.
 
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -33,18 +32,20 @@ pub trait Handles<R: Rpc>: Send + Sync {
 
 /// Who answers the calls of one service inside the process.
 #[derive(Clone, Default)]
-pub struct Handlers(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub struct Handlers(Vec<Arc<dyn Any + Send + Sync>>);
 
 impl Handlers {
     /// Lets a service answer a call.
     pub fn insert<R: Rpc, T: Handles<R> + 'static>(&mut self, service: &Arc<T>) {
         let service: Arc<dyn Handles<R>> = service.clone();
-        self.0.insert(TypeId::of::<R>(), Arc::new(service));
+        self.0.push(Arc::new(service));
     }
 
     /// Who answers a call, if somebody does.
     pub fn get<R: Rpc>(&self) -> Option<&dyn Handles<R>> {
-        let handler = self.0.get(&TypeId::of::<R>())?.downcast_ref::<Arc<dyn Handles<R>>>();
+        // A service has at most three.
+        let handler =
+            self.0.iter().find_map(|handler| handler.downcast_ref::<Arc<dyn Handles<R>>>());
         handler.map(Arc::as_ref)
     }
 }

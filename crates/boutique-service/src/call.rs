@@ -51,10 +51,13 @@ impl Call {
     }
 }
 
-/// The W3C trace context of a call: `traceparent`, `tracestate` and `baggage` as they came, and
-/// this service's own span when it records one.
+/// The W3C trace context of a call, if it has one; shared, because it goes with every call.
 #[derive(Clone, Default)]
-pub(crate) struct Trace {
+pub(crate) struct Trace(Option<Arc<Parts>>);
+
+/// `traceparent`, `tracestate` and `baggage` as they came, and this service's own span when it records one.
+#[derive(Clone, Default)]
+struct Parts {
     headers: [Option<HeaderValue>; 3],
     span: Option<SpanContext>,
 }
@@ -67,42 +70,50 @@ const TRACE_HEADERS: [HeaderName; 3] = [
 
 impl Trace {
     pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
-        Self { headers: TRACE_HEADERS.map(|name| headers.get(name).cloned()), span: None }
+        let headers = TRACE_HEADERS.map(|name| headers.get(name).cloned());
+        let is_there = headers.iter().any(Option::is_some);
+        Self(is_there.then(|| Arc::new(Parts { headers, span: None })))
     }
 
     /// The same trace from now on under this span.
-    pub(crate) fn under(mut self, span: SpanContext) -> Self {
-        self.span = Some(span);
-        self
+    pub(crate) fn under(self, span: SpanContext) -> Self {
+        let mut parts = self.0.unwrap_or_default();
+        Arc::make_mut(&mut parts).span = Some(span);
+        Self(Some(parts))
     }
 
     /// The context a new span's parent is read from: our own span, or the caller's.
     pub(crate) fn parent(&self) -> Context {
-        match &self.span {
+        match self.span() {
             Some(span) => Context::new().with_remote_span_context(span.clone()),
             None => crate::telemetry::extract(self),
         }
     }
 
+    fn span(&self) -> Option<&SpanContext> {
+        self.0.as_ref()?.span.as_ref()
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let index = TRACE_HEADERS.iter().position(|header| header == name)?;
-        self.headers[index].as_ref()?.to_str().ok()
+        self.0.as_ref()?.headers[index].as_ref()?.to_str().ok()
     }
 
     /// Writes the context for the next service: our span where there is one, else as it came.
     pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
-        for (name, value) in TRACE_HEADERS.iter().zip(&self.headers) {
+        let Some(parts) = &self.0 else { return };
+        for (name, value) in TRACE_HEADERS.iter().zip(&parts.headers) {
             if let Some(value) = value {
                 headers.insert(name, value.clone());
             }
         }
-        if let Some(span) = &self.span {
+        if let Some(span) = &parts.span {
             crate::telemetry::inject(span, headers);
         }
     }
 
     fn id(&self) -> Option<String> {
-        match &self.span {
+        match self.span() {
             Some(span) => Some(span.trace_id().to_string()),
             // version-traceid-spanid-flags
             None => Some(self.header("traceparent")?.split('-').nth(1)?.to_owned()),

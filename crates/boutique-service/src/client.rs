@@ -123,11 +123,12 @@ impl Channel {
     /// Calls a service, within the edge's limit or what the caller has left where that is less.
     pub async fn call<R: Rpc>(&self, _rpc: R, message: R::Request) -> Result<R::Response, Status> {
         let method = R::PATH.trim_start_matches('/');
-        let timeout = self.timeout(method)?;
-        let deadline = Instant::now() + timeout;
+        let now = Instant::now();
+        let timeout = self.timeout(method, now)?;
+        let deadline = now + timeout;
         let (trace, span) = trace_call(method);
         let outcome = match &self.route {
-            Route::Inproc(served) => served.call::<R>(message, deadline, trace).await,
+            Route::Inproc(served) => served.call::<R>(message, now, deadline, trace).await,
             Route::Network(peers) => {
                 let peer = &peers[WORKER.get() % peers.len()];
                 let exchange = pin!(exchange(peer, R::PATH, framed(&message), timeout, &trace));
@@ -146,11 +147,11 @@ impl Channel {
         outcome
     }
 
-    fn timeout(&self, method: &str) -> Result<Duration, Status> {
+    fn timeout(&self, method: &str, now: Instant) -> Result<Duration, Status> {
         let edge = self.timeouts.iter().find(|(name, _)| *name == method);
         let limit = edge.map_or(OTHER_EDGES, |(_, limit)| *limit);
         let Some(deadline) = Call::peek(|call| call.deadline).flatten() else { return Ok(limit) };
-        let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(RESERVE);
+        let left = deadline.saturating_duration_since(now).saturating_sub(RESERVE);
         if left.is_zero() {
             return Err(Status::deadline_exceeded(format!("no time left to call {method}")));
         }
@@ -217,23 +218,24 @@ fn head(
 
 /// The one message of an answer, or the status that says why there is none.
 fn message_of(
-    status: StatusCode,
+    http: StatusCode,
     headers: &HeaderMap,
     body: Collected<Bytes>,
 ) -> Result<Bytes, Status> {
     let told = Status::from_header_map(body.trailers().unwrap_or(headers));
-    match told.unwrap_or_else(|| without_status(status)) {
-        status if status.code() != Code::Ok => return Err(status),
-        _ok => {}
+    let status = told.unwrap_or_else(|| without_status(http));
+    if status.code() != Code::Ok {
+        return Err(status);
     }
     let mut body = body.to_bytes();
-    let is_compressed = body.first().is_some_and(|flag| *flag != 0);
-    let length = body.get(1..FRAME_HEADER).and_then(|length| <[u8; 4]>::try_from(length).ok());
-    let length = length.map(|length| u32::from_be_bytes(length) as usize);
-    if is_compressed || length != body.len().checked_sub(FRAME_HEADER) {
-        return Err(Status::internal("the answer is not one plain message"));
+    let plain = body.get(..FRAME_HEADER).and_then(|head| head.strip_prefix(&[0]));
+    let length = plain.and_then(|length| <[u8; 4]>::try_from(length).ok());
+    match length.map(u32::from_be_bytes) {
+        Some(length) if length as usize == body.len() - FRAME_HEADER => {
+            Ok(body.split_off(FRAME_HEADER))
+        }
+        Some(_) | None => Err(Status::internal("the answer is not one plain message")),
     }
-    Ok(body.split_off(FRAME_HEADER))
 }
 
 /// What an answer means that has no `grpc-status`, as gRPC defines it: it comes from something between.

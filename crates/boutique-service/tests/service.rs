@@ -15,6 +15,7 @@ use boutique_proto::ad_service_server::AdService;
 use boutique_proto::{AdRequest, AdResponse};
 use boutique_service::testing::serve;
 use boutique_service::{App, Channel, Env, Running, Service, channel, detach, inproc, time_left};
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -260,6 +261,45 @@ async fn reflection_is_off_unless_it_is_asked_for() -> anyhow::Result<()> {
                 assert!(!expected, "{setting:?} {by_itself}");
             }
         }
+    }
+    Ok(())
+}
+
+/// What stands between two services may answer in its own way; each answer has one meaning.
+#[tokio::test]
+async fn an_answer_that_is_none_gets_the_code_that_grpc_defines_for_it() -> anyhow::Result<()> {
+    let ok = http::HeaderMap::from_iter([("grpc-status".parse()?, http::HeaderValue::from(0))]);
+    let busy = http::HeaderMap::from_iter([("grpc-status".parse()?, http::HeaderValue::from(8))]);
+    let large = [&[0, 0, 0x50, 0, 0][..], &[0; 0x50_0000]].concat();
+    for (status, body, trailers, code) in [
+        (200, vec![0; 5], Some(&ok), Code::Ok),
+        (200, vec![0; 5], Some(&busy), Code::ResourceExhausted),
+        (200, vec![], Some(&ok), Code::Internal),
+        (200, vec![0; 10], Some(&ok), Code::Internal),
+        (200, vec![0, 0, 0, 0, 9, 1], Some(&ok), Code::Internal),
+        (200, vec![1, 0, 0, 0, 0], Some(&ok), Code::Internal),
+        (200, vec![0, 0, 0, 0, 1, 0xff], Some(&ok), Code::Internal),
+        (200, large, Some(&ok), Code::ResourceExhausted),
+        (200, b"<html>".to_vec(), None, Code::Unknown),
+        (400, vec![], None, Code::Internal),
+        (401, vec![], None, Code::Unauthenticated),
+        (403, vec![], None, Code::PermissionDenied),
+        (404, b"not here".to_vec(), None, Code::Unimplemented),
+        (429, vec![], None, Code::Unavailable),
+        (503, b"no healthy upstream".to_vec(), None, Code::Unavailable),
+    ] {
+        let told = format!("{status}, {} bytes, {trailers:?}", body.len());
+        let trailers = trailers.cloned();
+        let app = axum::Router::new().fallback(async move || {
+            let body =
+                axum::body::Body::from(body).with_trailers(async move { Some(Ok(trailers?)) });
+            (http::StatusCode::from_u16(status).unwrap(), axum::body::Body::new(body))
+        });
+        let running = serve(SERVICE, &Env::default(), async |_: &Env| Ok(App::http(app))).await?;
+        let mut env = Env::default();
+        env.set(SERVICE.addr_key, running.address().unwrap().to_string());
+        let answer = tell(&channel(&env, SERVICE.addr_key)?, "").await;
+        assert_eq!(answer.map_or_else(|status| status.code(), |_| Code::Ok), code, "{told}");
     }
     Ok(())
 }
