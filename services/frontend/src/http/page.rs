@@ -32,14 +32,14 @@ pub(crate) struct Frame<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) year: i32,
     /// On pages that offer a choice of currency.
-    pub(crate) currency: Option<Menu>,
+    pub(crate) currency: Option<Menu<'a>>,
     /// How many pieces are in the cart, on pages that say so.
     pub(crate) cart_size: i64,
 }
 
 /// The currencies to choose from.
-pub(crate) struct Menu {
-    pub(crate) codes: Vec<String>,
+pub(crate) struct Menu<'a> {
+    pub(crate) codes: Vec<&'a str>,
     pub(crate) current: CurrencyCode,
     pub(crate) symbol: &'static str,
 }
@@ -68,14 +68,13 @@ impl<'a> Frame<'a> {
     pub(crate) fn full(
         shop: &'a Shop,
         visit: &'a Visit,
-        supported: &[String],
+        supported: &'a [String],
         current: CurrencyCode,
         cart: &[CartItem],
     ) -> Self {
-        let codes = domain::menu(supported).into_iter().map(str::to_owned).collect();
         let symbol = domain::symbol(current.as_str());
         Self {
-            currency: Some(Menu { codes, current, symbol }),
+            currency: Some(Menu { codes: domain::menu(supported), current, symbol }),
             cart_size: size(cart),
             ..Self::bare(shop, visit)
         }
