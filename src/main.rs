@@ -5,6 +5,11 @@ use std::process::ExitCode;
 
 use boutique_service::{Env, process};
 
+/// Ten services allocate from one heap here: a request costs up to a fifth less than with the system's
+/// allocator. Without huge pages (`no_thp`), which would double the process's memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let env = Env::from_process();
     process("boutique", env, None, async |env| {
