@@ -52,7 +52,8 @@ pub(crate) fn products(session: &Session, extra: &Settings, label: &str) -> anyh
         for edge in ["PRODUCT_CATALOG_TIMEOUT", "RECOMMENDATION_TIMEOUT"] {
             settings.insert(edge.to_owned(), "3s".to_owned());
         }
-        let system = System::ten(&session.machine, label, &settings)?;
+        let system =
+            System::ten(&session.machine, &format!("{label}, {count} products"), &settings)?;
         // The first answers fill what is cached.
         session.measure(&system, "--profile page:product", session.users, false)?;
         let sample = session.measure(&system, "--profile page:product", session.users, false)?;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
 
-use crate::plan::{Session, WORKLOADS};
+use crate::plan::Session;
 use crate::process::{Machine, Meter, Running, free_port};
 use crate::report::{Figure, Report, Row};
 use crate::system::{Settings, System};
@@ -149,8 +149,8 @@ fn start_redis(machine: &Machine) -> anyhow::Result<(Running, String)> {
 }
 
 fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
-    let logs = tempfile::tempdir()?;
-    let mut session = session(how, logs.path(), None)?;
+    let scratch = tempfile::tempdir()?;
+    let mut session = session(how, scratch.path(), None)?;
     let (redis, redis_address) = start_redis(&session.machine)?;
     session.redis = Some(redis.meter());
     let machine = &session.machine;
@@ -164,21 +164,13 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
         System::floor(machine, "L2", false)?,
         System::floor(machine, "L2, reduced", true)?,
     ];
-    let pages = vec![
-        System::page(machine, "plain HTTP", "http", &plain)?,
-        System::page(machine, "HTTP and Redis", "http-redis", &plain)?,
-    ];
+    let http = System::page(machine, "plain HTTP", "http", &plain)?;
+    let http_redis = System::page(machine, "HTTP and Redis", "http-redis", &plain)?;
     let echo = echo(machine)?;
     let idle = idle(&systems, Duration::from_secs(how.idle))?;
     let samples = session.rounds(&systems, how.rounds)?;
-    let mut costs = Vec::new();
-    for system in &pages {
-        let page = |_| session.sample(system, &WORKLOADS[1]);
-        let samples = (0..how.rounds).map(page).collect::<anyhow::Result<Vec<_>>>()?;
-        costs.push(plan::median(samples.iter().map(|sample| sample.cpu() + sample.redis)).0);
-        costs.push(plan::median(samples.iter().map(|sample| sample.generator)).0);
-    }
-    let [http, generator, http_redis, _] = costs[..] else { anyhow::bail!("a floor is missing") };
+    let (http, generator) = session.page(&http, how.rounds)?;
+    let (http_redis, _) = session.page(&http_redis, how.rounds)?;
     let mut curves = Vec::new();
     if with_growth {
         curves.extend(growth::cart_lines(&session, &systems[2])?);
@@ -297,8 +289,8 @@ fn other(
     meters: &[String],
     redis: Option<&str>,
 ) -> anyhow::Result<()> {
-    let logs = tempfile::tempdir()?;
-    let session = session(how, logs.path(), redis.map(Meter::parse).transpose()?)?;
+    let scratch = tempfile::tempdir()?;
+    let session = session(how, scratch.path(), redis.map(Meter::parse).transpose()?)?;
     let systems = [System::other(label, target, meters)?];
     let idle = idle(&systems, Duration::from_secs(how.idle))?;
     let samples = session.rounds(&systems, how.rounds)?;

@@ -102,6 +102,14 @@ impl Session {
         self.measure(system, workload.arguments, self.users, workload.is_grpc)
     }
 
+    /// What a page of one process costs with its Redis operations, and what asking for it costs.
+    pub(crate) fn page(&self, system: &System, rounds: usize) -> anyhow::Result<(f64, f64)> {
+        let samples = (0..rounds).map(|_| self.sample(system, &WORKLOADS[1]));
+        let samples = samples.collect::<anyhow::Result<Vec<_>>>()?;
+        let page = median(samples.iter().map(|sample| sample.cpu() + sample.redis)).0;
+        Ok((page, median(samples.iter().map(|sample| sample.generator)).0))
+    }
+
     /// Any load by the load generator's own arguments.
     pub(crate) fn measure(
         &self,
