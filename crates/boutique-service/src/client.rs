@@ -8,21 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boutique_proto::Rpc;
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
+use http_body_util::{Collected, LengthLimitError};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus, Tracer as _};
 use opentelemetry_sdk::trace::Span;
-use prost::Message;
+use prost::Message as _;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::call::{Call, Trace};
 use crate::deadline::{Late, within};
 use crate::env::{Env, EnvError};
-use crate::layer::{FRAME_HEADER, MAX_MESSAGE, Served, rpc_attributes};
+use crate::frame::{self, framed};
+use crate::layer::{Served, rpc_attributes};
 use crate::peer::Peer;
 
 /// How long a call may take by default, in milliseconds, and the setting that says otherwise. A
@@ -159,17 +160,6 @@ impl Channel {
     }
 }
 
-/// A message as it stands on the wire.
-fn framed(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(FRAME_HEADER + length);
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    // A buffer takes everything.
-    let _ = message.encode(&mut frame);
-    frame.freeze()
-}
-
 /// A framed message over the network, and the message of the answer. All of it is read here, so that the
 /// deadline covers the whole answer and the span knows its end.
 async fn exchange(
@@ -182,15 +172,13 @@ async fn exchange(
     let method = path.trim_start_matches('/');
     let head = |authority: &Authority| head(authority, path, timeout, trace);
     let answer = peer.call(head, message).await;
-    let (head, body) = answer.map_err(|cause| unreachable_peer(method, cause))?.into_parts();
+    let (parts, body) = answer.map_err(|cause| unreachable_peer(method, cause))?.into_parts();
     let body =
-        Limited::new(body, MAX_MESSAGE).collect().await.map_err(|cause| match cause
-            .is::<LengthLimitError>()
-        {
+        frame::collect(body).await.map_err(|cause| match cause.is::<LengthLimitError>() {
             true => Status::resource_exhausted(format!("{method} answers more than 4 MiB")),
             false => unreachable_peer(method, cause),
         })?;
-    message_of(head.status, &head.headers, body)
+    message_of(parts.status, &parts.headers, body)
 }
 
 /// What stands before the message of a call.
@@ -228,11 +216,9 @@ fn message_of(
         return Err(status);
     }
     let mut body = body.to_bytes();
-    let plain = body.get(..FRAME_HEADER).and_then(|head| head.strip_prefix(&[0]));
-    let length = plain.and_then(|length| <[u8; 4]>::try_from(length).ok());
-    match length.map(u32::from_be_bytes) {
-        Some(length) if length as usize == body.len() - FRAME_HEADER => {
-            Ok(body.split_off(FRAME_HEADER))
+    match frame::announced(&body) {
+        Some(length) if body[0] == 0 && body.len() == frame::HEADER + length => {
+            Ok(body.split_off(frame::HEADER))
         }
         Some(_) | None => Err(Status::internal("the answer is not one plain message")),
     }

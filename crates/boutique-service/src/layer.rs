@@ -11,7 +11,7 @@ use axum::extract::MatchedPath;
 use boutique_proto::{Handlers, Rpc};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::LengthLimitError;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus, Tracer as _};
 use opentelemetry_sdk::trace::Span;
@@ -21,11 +21,7 @@ use tower::ServiceExt as _;
 
 use crate::call::{Call, Identity, Trace};
 use crate::deadline::{Late, within};
-
-/// A compression flag and a length stand before each message.
-pub(crate) const FRAME_HEADER: usize = 5;
-/// What gRPC's implementations take by default.
-pub(crate) const MAX_MESSAGE: usize = 4 * 1024 * 1024 + FRAME_HEADER;
+use crate::frame;
 
 /// How long a message may take to arrive, whatever time its call has.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -288,15 +284,13 @@ impl About {
 /// default. tonic would answer a larger one with another code, and take the first of several.
 async fn one_message(request: Request<Body>) -> Result<Request<Body>, Status> {
     let (parts, body) = request.into_parts();
-    let arrived = Limited::new(body, MAX_MESSAGE).collect().await;
-    let body = arrived.map_err(|error| match error.is::<LengthLimitError>() {
-        true => Status::resource_exhausted("the message is larger than 4 MiB"),
-        false => Status::internal("the message did not arrive whole"),
-    })?;
+    let body =
+        frame::collect(body).await.map_err(|error| match error.is::<LengthLimitError>() {
+            true => Status::resource_exhausted("the message is larger than 4 MiB"),
+            false => Status::internal("the message did not arrive whole"),
+        })?;
     let body = body.to_bytes();
-    let announced = body.get(1..5).and_then(|length| <[u8; 4]>::try_from(length).ok());
-    let announced = announced.map_or(0, u32::from_be_bytes) as usize;
-    if body.len() > announced + FRAME_HEADER {
+    if body.len() > frame::HEADER + frame::announced(&body).unwrap_or_default() {
         return Err(Status::internal("a unary call has one message"));
     }
     Ok(Request::from_parts(parts, Body::from(body)))

@@ -11,6 +11,7 @@ mod client;
 mod connection;
 mod deadline;
 mod env;
+mod frame;
 mod health;
 mod layer;
 mod log;
