@@ -29,10 +29,20 @@ struct Waiting {
     lines: Vec<u8>,
     /// Whether somebody writes them when this thread has nothing else to do.
     may_wait: bool,
-    /// When this thread last had nothing else to do and wrote.
+    /// When this thread last wrote.
     written: Option<Instant>,
     /// Whether a task is there that writes what waits.
     has_writer: bool,
+}
+
+impl Waiting {
+    fn write(&mut self) {
+        if !self.lines.is_empty() {
+            self.written = Some(Instant::now());
+            write(&self.lines);
+            self.lines.clear();
+        }
+    }
 }
 
 thread_local! {
@@ -75,36 +85,29 @@ pub(crate) fn parked() {
         if waiting.lines.is_empty() || waiting.has_writer {
             return;
         }
-        let now = Instant::now();
-        if waiting.written.is_some_and(|written| now < written + LONGEST_WAIT) {
-            waiting.has_writer = true;
-            tokio::spawn(async {
-                tokio::time::sleep(LONGEST_WAIT).await;
-                WAITING.with_borrow_mut(|waiting| {
-                    waiting.has_writer = false;
-                    waiting.written = Some(Instant::now());
-                    write(&mut waiting.lines);
-                });
-            });
-        } else {
-            waiting.written = Some(now);
-            write(&mut waiting.lines);
+        if waiting.written.is_none_or(|written| written.elapsed() >= LONGEST_WAIT) {
+            return waiting.write();
         }
+        waiting.has_writer = true;
+        tokio::spawn(async {
+            tokio::time::sleep(LONGEST_WAIT).await;
+            WAITING.with_borrow_mut(|waiting| {
+                waiting.has_writer = false;
+                waiting.write();
+            });
+        });
     });
 }
 
 /// Writes this thread's lines that wait.
 pub(crate) fn flush() {
     // Not there any more at the very end of a thread, when nothing can wait either.
-    let _ = WAITING.try_with(|waiting| write(&mut waiting.borrow_mut().lines));
+    let _ = WAITING.try_with(|waiting| waiting.borrow_mut().write());
 }
 
-fn write(lines: &mut Vec<u8>) {
-    if !lines.is_empty() {
-        // There is nobody left to tell when stdout is gone.
-        let _ = std::io::stdout().lock().write_all(lines);
-        lines.clear();
-    }
+fn write(lines: &[u8]) {
+    // There is nobody left to tell when stdout is gone.
+    let _ = std::io::stdout().lock().write_all(lines);
 }
 
 /// Writes each event as one line: `timestamp`, `severity`, `message`, the fields flat beside them, then
@@ -135,15 +138,15 @@ impl<S: Subscriber> Layer<S> for JsonLines {
 /// Lets a line wait, or writes it with those that wait.
 fn keep(mut line: Vec<u8>, is_urgent: bool) {
     let kept = WAITING.try_with(|waiting| {
-        let Waiting { lines, may_wait, .. } = &mut *waiting.borrow_mut();
-        lines.append(&mut line);
-        if is_urgent || !*may_wait || lines.len() >= MOST_WAITING {
-            write(lines);
+        let waiting = &mut *waiting.borrow_mut();
+        waiting.lines.append(&mut line);
+        if is_urgent || !waiting.may_wait || waiting.lines.len() >= MOST_WAITING {
+            waiting.write();
         }
     });
     if kept.is_err() {
         // The thread is at its very end.
-        write(&mut line);
+        write(&line);
     }
 }
 
