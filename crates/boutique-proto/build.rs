@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use heck::ToSnakeCase as _;
 use prost::Message as _;
 use prost_build::{Service, ServiceGenerator};
 
@@ -34,13 +35,7 @@ impl ServiceGenerator for Stubs {
 
 fn calls(service: &Service, code: &mut String) -> std::fmt::Result {
     let Service { name, proto_name, package, .. } = service;
-    let module: String = name
-        .char_indices()
-        .flat_map(|(place, c)| {
-            let parts = (place > 0 && c.is_uppercase()).then_some('_');
-            parts.into_iter().chain([c.to_ascii_lowercase()])
-        })
-        .collect();
+    let module = name.to_snake_case();
     let handler = format!("super::{module}_server::{name}");
     let mut inserts = String::new();
     writeln!(code, "/// The calls of `{package}.{proto_name}`.\npub mod {module} {{")?;

@@ -7,15 +7,15 @@ use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 /// Bytes that a buffer has to begin with. Nearly every message of the shop fits; tonic's own choice of 8 KiB
-/// is beyond what allocators keep at hand, and there are four such buffers in a call. Larger messages
-/// make their buffers grow.
+/// is beyond what allocators keep at hand, and there are two such buffers at each end of a call. Larger
+/// messages make their buffers grow.
 const BUFFER: usize = 512;
 /// Bytes after which a stream's messages are sent on, as tonic has it.
 const YIELD: usize = 32 * 1024;
 
 /// The codec of every generated client and server.
 #[derive(Debug)]
-pub struct ShopCodec<T, U>(PhantomData<(T, U)>);
+pub(crate) struct ShopCodec<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> Default for ShopCodec<T, U> {
     fn default() -> Self {

@@ -13,7 +13,7 @@ mod generated {
 mod rpc;
 mod views;
 
-pub use codec::ShopCodec;
+pub(crate) use codec::ShopCodec;
 pub use generated::*;
 pub use rpc::{Handlers, Handles, Handling, Rpc};
 pub use views::{ListIds, ListedId, ListedIds};
