@@ -119,7 +119,7 @@ impl Session {
         is_grpc: bool,
     ) -> anyhow::Result<Sample> {
         let json = self.machine.scratch.join("load.json");
-        let mut command = self.machine.command("loadgenerator", false)?;
+        let mut command = self.machine.load()?;
         command.args(arguments.split_whitespace()).args(["--frontend-addr", &system.address]);
         command.args(["--users", &users.to_string(), "--rate", "100000"]);
         command.args(["--wait-min", "0", "--wait-max", "0", "--seed", "1", "--json"]).arg(&json);

@@ -77,11 +77,11 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// A binary of ours on one of the processors.
-    pub(crate) fn command(&self, name: &str, is_measured: bool) -> anyhow::Result<Command> {
-        let path = self.bin.join(name);
+    /// The load generator, on the processor of who measures.
+    pub(crate) fn load(&self) -> anyhow::Result<Command> {
+        let path = self.bin.join("loadgenerator");
         ensure!(path.exists(), "{} is not there: build it first", path.display());
-        Ok(self.pinned(&path, is_measured))
+        Ok(self.pinned(&path, false))
     }
 
     /// Any program on one of the processors.
