@@ -245,6 +245,25 @@ async fn upstreams_odd_carts_are_read_and_mended() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Protobuf's fields may come in any order, and with others between them.
+#[tokio::test]
+async fn a_line_that_begins_with_its_quantity_grows_too() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[])?;
+    let (mut carts, _running) = on_redis(&redis).await?;
+    let (quantity, unknown, product) = (b"\x10\x05", b"\x1a\x01z", b"\x0a\x01a");
+    let line = [&quantity[..], unknown, product].concat();
+    let data = [&[0x12, u8::try_from(line.len())?], &line[..]].concat();
+    redis::cmd("HSET")
+        .arg("u")
+        .arg(&[("absexp", "-1".as_bytes()), ("sldexp", "-1".as_bytes()), ("data", &data)])
+        .exec(&mut redis.connect()?)?;
+
+    assert_eq!(get(&mut carts, "u").await?, cart("u", &[item("a", 5)]));
+    add(&mut carts, "u", item("a", 2)).await?;
+    assert_eq!(upstream_reads(&redis, "u")?, cart("u", &[item("a", 7)]));
+    Ok(())
+}
+
 /// Every size of number and text that protobuf encodes differently, ours against prost's.
 #[tokio::test]
 async fn the_script_writes_what_prost_reads_at_every_size() -> anyhow::Result<()> {
