@@ -54,7 +54,6 @@ fn calls(service: &Service, code: &mut String) -> std::fmt::Result {
                 const PATH: &'static str = \"/{package}.{proto_name}/{call}\";
                 type Request = super::{request};
                 type Response = super::{response};
-                type Handled = Self;
             }}
             impl<T: {handler}> crate::Handles<{call}> for T {{
                 fn handle(

@@ -16,9 +16,7 @@ pub trait Rpc: Send + 'static {
     /// What goes in.
     type Request: Message + 'static;
     /// What comes out, or as much of it as the caller reads.
-    type Response: Message + Default + From<<Self::Handled as Rpc>::Response>;
-    /// The same call as it is answered.
-    type Handled: Rpc<Request = Self::Request>;
+    type Response: Message + Default;
 }
 
 /// An answer that is being made.
@@ -43,7 +41,7 @@ impl Handlers {
 
     /// Who answers a call, if somebody does.
     pub fn get<R: Rpc>(&self) -> Option<&dyn Handles<R>> {
-        // A service has at most three.
+        // A service has at most four.
         let handler =
             self.0.iter().find_map(|handler| handler.downcast_ref::<Arc<dyn Handles<R>>>());
         handler.map(Arc::as_ref)

@@ -75,14 +75,14 @@ impl Served {
         trace: Trace,
     ) -> Result<R::Response, Status> {
         let work = async {
-            let Some(handler) = self.handlers.get::<R::Handled>() else {
+            let Some(handler) = self.handlers.get::<R>() else {
                 return Err(Status::unimplemented(""));
             };
             handler.handle(tonic::Request::new(message)).await
         };
         let answer = self.around(About::of_rpc(R::PATH, began), Some(deadline), trace, work).await;
         match answer {
-            Ok(answer) => Ok(answer.into_inner().into()),
+            Ok(answer) => Ok(answer.into_inner()),
             // What led to it stays on this side.
             Err(status) => Err(Status::new(status.code(), status.message())),
         }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use boutique_proto::product_catalog_service_server::ProductCatalogService;
 use boutique_proto::{
-    Empty, GetProductRequest, ListProductsResponse, SearchProductsRequest, SearchProductsResponse,
+    Empty, GetProductRequest, Handles, Handling, ListIds, ListProductsResponse, ListedId,
+    ListedIds, SearchProductsRequest, SearchProductsResponse,
 };
 use tonic::{Request, Response, Status};
 
 use crate::domain::{Catalogue, Product, Refusal};
 use crate::store::Store;
 
+#[derive(Clone)]
 pub(crate) struct ProductCatalog {
     store: Arc<Store>,
     extra_latency: Duration,
@@ -54,6 +56,18 @@ impl ProductCatalogService for ProductCatalog {
         let catalogue = self.catalogue().await;
         let results = catalogue.search(&request.get_ref().query)?.map(Into::into).collect();
         Ok(Response::new(SearchProductsResponse { results }))
+    }
+}
+
+/// Whoever asks from inside the process for the ids alone is not given the rest.
+impl Handles<ListIds> for ProductCatalog {
+    fn handle(&self, _request: Request<Empty>) -> Handling<'_, ListedIds> {
+        Box::pin(async {
+            let catalogue = self.catalogue().await;
+            let ids =
+                catalogue.products().iter().map(|product| ListedId { id: product.id.clone() });
+            Ok(Response::new(ListedIds { products: ids.collect() }))
+        })
     }
 }
 

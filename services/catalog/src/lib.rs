@@ -8,7 +8,7 @@ mod store;
 
 use std::sync::Arc;
 
-use boutique_proto::product_catalog_service;
+use boutique_proto::{ListIds, product_catalog_service};
 use boutique_service::{App, Env, Service};
 
 /// The workload's name, default port and address setting, as upstream has them.
@@ -21,5 +21,7 @@ pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let store = Arc::new(store::Store::open(config.file)?);
     store::obey_signals(store.clone())?;
     let catalog = grpc::ProductCatalog::new(store, config.extra_latency);
-    Ok(App::grpc(product_catalog_service::answered_by(catalog)))
+    let (server, mut handlers) = product_catalog_service::answered_by(catalog.clone());
+    handlers.insert::<ListIds, _>(&Arc::new(catalog));
+    Ok(App::grpc((server, handlers)))
 }
