@@ -13,25 +13,32 @@ use anyhow::{Context as _, bail};
 use axum::Router;
 use axum::routing::get;
 use redis::AsyncCommands as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Bytes of a request and of an answer of the catalogue's, headers and all.
 const MESSAGE: usize = 175;
 
-/// Runs one stand-in until the process ends. It prints where it listens.
+/// Runs one stand-in until it is told to end. It prints where it listens.
 pub(crate) fn run(kind: &str) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        match kind {
-            "echo" => echo(),
-            "http" => {
-                serve(Router::new().fallback(get(async || frontend::page(frontend::HOME)))).await
-            }
-            "http-redis" => http_redis().await,
-            "frontend" => serve(frontend::router(false)?).await,
-            "frontend-reduced" => serve(frontend::router(true)?).await,
-            service => services::serve(service).await,
+        let mut end = signal(SignalKind::terminate())?;
+        tokio::select! {
+            _ = end.recv() => Ok(()),
+            served = serve_as(kind) => served,
         }
     })
+}
+
+async fn serve_as(kind: &str) -> anyhow::Result<()> {
+    match kind {
+        "echo" => echo(),
+        "http" => serve(Router::new().fallback(get(async || frontend::page(frontend::HOME)))).await,
+        "http-redis" => http_redis().await,
+        "frontend" => serve(frontend::router(false)?).await,
+        "frontend-reduced" => serve(frontend::router(true)?).await,
+        service => services::serve(service).await,
+    }
 }
 
 /// A setting of the stand-in's own process.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
 
-use crate::plan::Session;
+use crate::plan::{HOME, Sample, Session, median};
 use crate::process::{Machine, Meter, Running, free_port};
 use crate::report::{Figure, Report, Row};
 use crate::system::{Settings, System};
@@ -23,6 +23,8 @@ use crate::system::{Settings, System};
 /// RPCs of the shop mix per HTTP request, counted in upstream's source and its load's weights.
 const LEGS: f64 = 11.12;
 const ROUND_TRIPS: u32 = 50_000;
+/// How many of the systems answer all pages; two floors of a single page follow them.
+const SHOPS: usize = 6;
 
 #[derive(Parser)]
 #[command(version, about = "Measures what a request costs")]
@@ -163,14 +165,18 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
         System::ten(machine, "ten, cached", &cached)?,
         System::floor(machine, "L2", false)?,
         System::floor(machine, "L2, reduced", true)?,
+        System::page(machine, "plain HTTP", "http", &plain)?,
+        System::page(machine, "HTTP and Redis", "http-redis", &plain)?,
     ];
-    let http = System::page(machine, "plain HTTP", "http", &plain)?;
-    let http_redis = System::page(machine, "HTTP and Redis", "http-redis", &plain)?;
     let echo = echo(machine)?;
     let idle = idle(&systems, Duration::from_secs(how.idle))?;
     let samples = session.rounds(&systems, how.rounds)?;
-    let (http, generator) = session.page(&http, how.rounds)?;
-    let (http_redis, _) = session.page(&http_redis, how.rounds)?;
+    let page = |index, of: fn(&Sample) -> f64| {
+        let samples = samples.get(&(index, HOME)).into_iter().flatten();
+        median(samples.map(of)).0
+    };
+    let (http, generator) = (page(SHOPS, Sample::cpu), page(SHOPS, |sample| sample.generator));
+    let http_redis = page(SHOPS + 1, |sample| sample.cpu() + sample.redis);
     let mut curves = Vec::new();
     if with_growth {
         curves.extend(growth::cart_lines(&session, &systems[2])?);
@@ -187,7 +193,7 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
         let growth = curves.get(curve).map(growth::Curve::growth);
         figures.extend(growth.map(|growth| Figure::new(name, growth, at_most)));
     }
-    let rows = systems.iter().enumerate();
+    let rows = systems.iter().take(SHOPS).enumerate();
     let rows = rows.map(|(index, system)| report::row(index, system, &samples, idle[index]));
     let rows = rows.collect::<anyhow::Result<Vec<Row>>>()?;
     figures.splice(0..0, self::figures(&rows, http_redis, generator));
@@ -270,10 +276,10 @@ fn figures(rows: &[Row], http_redis: f64, generator: f64) -> Vec<Figure> {
             with_redis(one_cached) / http_redis,
             2.0,
         ),
-        Figure::new("one process, MiB fresh", one.fresh, 12.0),
-        Figure::new("one process, MiB after load", one.loaded, 20.0),
-        Figure::new("ten processes, MiB fresh", ten.fresh, 40.0),
-        Figure::new("ten processes, MiB after load", ten.loaded, 40.0),
+        Figure::new("one process, MB fresh", one.fresh, 12.0),
+        Figure::new("one process, MB after load", one.loaded, 20.0),
+        Figure::new("ten processes, MB fresh", ten.fresh, 40.0),
+        Figure::new("ten processes, MB after load", ten.loaded, 40.0),
         Figure::new("one process, ms to the first page", one.opened_in.unwrap_or_default(), 15.0),
         Figure::new("ten processes, ms to the first page", ten.opened_in.unwrap_or_default(), 60.0),
         Figure::new("one process, mCPU idle", one.idle, 0.3),

@@ -17,8 +17,11 @@ pub(crate) struct Workload {
     pub(crate) name: &'static str,
     arguments: &'static str,
     /// Whether it needs the addresses of the services.
-    is_grpc: bool,
+    pub(crate) is_grpc: bool,
 }
+
+/// The place among the workloads of the page that every system has.
+pub(crate) const HOME: usize = 1;
 
 /// Eight connections that never wait.
 pub(crate) const WORKLOADS: [Workload; 5] = [
@@ -79,10 +82,11 @@ impl Session {
             for (place, workload) in WORKLOADS.iter().enumerate() {
                 for index in &order {
                     let system = &systems[*index];
-                    if workload.is_grpc && system.addresses.is_empty() {
+                    if !system.answers(workload) {
                         continue;
                     }
-                    let sample = self.sample(system, workload)?;
+                    let sample =
+                        self.measure(system, workload.arguments, self.users, workload.is_grpc)?;
                     eprintln!(
                         "round {} of {rounds}  {:<18} {:<18} {:>8.1} us",
                         round + 1,
@@ -95,19 +99,6 @@ impl Session {
             }
         }
         Ok(samples)
-    }
-
-    /// One load on one system.
-    pub(crate) fn sample(&self, system: &System, workload: &Workload) -> anyhow::Result<Sample> {
-        self.measure(system, workload.arguments, self.users, workload.is_grpc)
-    }
-
-    /// What a page of one process costs with its Redis operations, and what asking for it costs.
-    pub(crate) fn page(&self, system: &System, rounds: usize) -> anyhow::Result<(f64, f64)> {
-        let samples = (0..rounds).map(|_| self.sample(system, &WORKLOADS[1]));
-        let samples = samples.collect::<anyhow::Result<Vec<_>>>()?;
-        let page = median(samples.iter().map(|sample| sample.cpu() + sample.redis)).0;
-        Ok((page, median(samples.iter().map(|sample| sample.generator)).0))
     }
 
     /// Any load by the load generator's own arguments.

@@ -9,6 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Signal};
+
+/// How long a process may take to end.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Where CPU is counted: a process with all its threads, or a cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,16 +47,16 @@ impl Meter {
         }
     }
 
-    /// Memory that counts once what is shared (PSS), in MiB; of a cgroup what it is charged.
+    /// Memory that counts once what is shared (PSS), in MB; of a cgroup what it is charged.
     pub(crate) fn memory(&self) -> anyhow::Result<f64> {
         match self {
             Self::Process(pid) => {
                 let path = format!("/proc/{pid}/smaps_rollup");
-                Ok(number(Path::new(&path), "Pss:")? / 1024.0)
+                Ok(number(Path::new(&path), "Pss:")? * 1024.0 / 1e6)
             }
             Self::Cgroup(folder) => {
                 let text = fs::read_to_string(folder.join("memory.current"))?;
-                Ok(text.trim().parse::<f64>()? / (1024.0 * 1024.0))
+                Ok(text.trim().parse::<f64>()? / 1e6)
             }
         }
     }
@@ -156,8 +160,14 @@ impl Running {
 }
 
 impl Drop for Running {
+    /// Ends it the way a pod is ended, so that it can still write what it has counted.
     fn drop(&mut self) {
         // It may be gone already.
+        let _ = rustix::process::kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let asked = Instant::now();
+        while matches!(self.0.try_wait(), Ok(None)) && asked.elapsed() < GRACE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

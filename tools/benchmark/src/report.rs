@@ -16,7 +16,7 @@ pub(crate) struct Row {
     pub(crate) label: String,
     /// The first page after exec, in milliseconds.
     pub(crate) opened_in: Option<f64>,
-    /// MiB.
+    /// MB.
     pub(crate) fresh: f64,
     pub(crate) loaded: f64,
     /// Thousandths of a processor.
@@ -120,7 +120,7 @@ impl Report {
                 );
             }
         }
-        text.push_str("\n| system | first page, ms | fresh, MiB | after load, MiB | idle, mCPU |\n|---|---|---|---|---|\n");
+        text.push_str("\n| system | first page, ms | fresh, MB | after load, MB | idle, mCPU |\n|---|---|---|---|---|\n");
         for row in &self.rows {
             let opened = row.opened_in.map_or("-".to_owned(), |opened| format!("{opened:.1}"));
             let _ = writeln!(
@@ -183,8 +183,8 @@ impl Report {
         };
         let systems = self.rows.iter().map(|row| {
             json!({
-                "system": row.label, "first_page_ms": row.opened_in, "fresh_mib": row.fresh,
-                "loaded_mib": row.loaded, "idle_mcpu": row.idle, "loads": costs(row),
+                "system": row.label, "first_page_ms": row.opened_in, "fresh_mb": row.fresh,
+                "loaded_mb": row.loaded, "idle_mcpu": row.idle, "loads": costs(row),
             })
         });
         let figures = self.figures.iter().map(|figure| {

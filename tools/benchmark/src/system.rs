@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use crate::plan::{HOME, WORKLOADS, Workload};
 use crate::process::{Machine, Meter, Running, first_page, free_port};
 
 /// Each service with the setting that holds its address, after those it calls.
@@ -36,7 +37,7 @@ pub(crate) struct System {
     pub(crate) is_shop: bool,
     /// From exec to the first page.
     pub(crate) opened_in: Option<Duration>,
-    /// When all was started and nothing asked, in MiB.
+    /// When all was started and nothing asked, in MB.
     pub(crate) fresh: f64,
     _processes: Vec<Running>,
 }
@@ -157,6 +158,15 @@ impl System {
         Ok(system)
     }
 
+    /// Whether it can be put under this load: a floor of a single process knows one page.
+    pub(crate) fn answers(&self, workload: &Workload) -> bool {
+        match (self.addresses.is_empty(), self.is_shop) {
+            (false, _) => true,
+            (true, true) => !workload.is_grpc,
+            (true, false) => workload.name == WORKLOADS[HOME].name,
+        }
+    }
+
     /// What makes the pages of the cached profile.
     pub(crate) fn cached() -> Settings {
         settings([("CACHE_TTL", CACHE_TTL)])
@@ -167,7 +177,7 @@ impl System {
         self.meters.iter().map(|(_, meter)| meter.cpu()).collect()
     }
 
-    /// All parts' memory, in MiB.
+    /// All parts' memory, in MB.
     pub(crate) fn memory(&self) -> anyhow::Result<f64> {
         self.meters.iter().map(|(_, meter)| meter.memory()).sum()
     }

@@ -53,7 +53,7 @@ fn our_shop_is_measured_beside_its_floors() {
     for system in systems {
         let mix = &system["loads"]["shop mix"];
         assert!(mix["cpu_us"].as_f64() > Some(0.0), "{system}");
-        assert!(system["loaded_mib"].as_f64() > Some(0.0), "{system}");
+        assert!(system["loaded_mb"].as_f64() > Some(0.0), "{system}");
     }
     let figures = figures["figures"].as_array().unwrap();
     assert!(figures.len() >= 14 && figures.iter().all(|figure| figure["found"].is_number()));
