@@ -179,12 +179,15 @@ async fn sixty_four_writers_on_two_replicas_lose_nothing() -> anyhow::Result<()>
 
 /// What upstream's cartservice writes for this cart: `absexp`, `sldexp` and the protobuf message.
 fn upstream_writes(redis: &RedisServer, user: &str, cart: &Cart) -> anyhow::Result<()> {
-    let data = cart.encode_to_vec();
-    let mut connection = redis.connect()?;
+    stored(redis, user, &cart.encode_to_vec())
+}
+
+/// A hash with upstream's fields around this data.
+fn stored(redis: &RedisServer, user: &str, data: &[u8]) -> anyhow::Result<()> {
     redis::cmd("HSET")
         .arg(user)
-        .arg(&[("absexp", "-1".as_bytes()), ("sldexp", "-1".as_bytes()), ("data", &data)])
-        .exec(&mut connection)?;
+        .arg(&[("absexp", "-1".as_bytes()), ("sldexp", "-1".as_bytes()), ("data", data)])
+        .exec(&mut redis.connect()?)?;
     Ok(())
 }
 
@@ -252,11 +255,7 @@ async fn a_line_that_begins_with_its_quantity_grows_too() -> anyhow::Result<()> 
     let (mut carts, _running) = on_redis(&redis).await?;
     let (quantity, unknown, product) = (b"\x10\x05", b"\x1a\x01z", b"\x0a\x01a");
     let line = [&quantity[..], unknown, product].concat();
-    let data = [&[0x12, u8::try_from(line.len())?], &line[..]].concat();
-    redis::cmd("HSET")
-        .arg("u")
-        .arg(&[("absexp", "-1".as_bytes()), ("sldexp", "-1".as_bytes()), ("data", &data)])
-        .exec(&mut redis.connect()?)?;
+    stored(&redis, "u", &[&[0x12, u8::try_from(line.len())?], &line[..]].concat())?;
 
     assert_eq!(get(&mut carts, "u").await?, cart("u", &[item("a", 5)]));
     add(&mut carts, "u", item("a", 2)).await?;
