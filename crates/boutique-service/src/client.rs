@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::error::Error as StdError;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,7 +131,8 @@ impl Channel {
             Route::Inproc(served) => served.call::<R>(message, now, deadline, trace).await,
             Route::Network(peers) => {
                 let peer = &peers[WORKER.get() % peers.len()];
-                let exchange = pin!(exchange(peer, R::PATH, framed(&message), timeout, &trace));
+                // Boxed, so that calls inside the process do not carry it with them.
+                let exchange = Box::pin(exchange(peer, R::PATH, framed(&message), timeout, &trace));
                 match within(deadline, exchange).await {
                     Ok(Ok(answer)) => R::Response::decode(answer).map_err(|_| {
                         Status::internal(format!("cannot read what {method} answers"))
@@ -247,7 +247,7 @@ fn unreachable_peer(method: &str, cause: Box<dyn StdError + Send + Sync>) -> Sta
 }
 
 /// The trace that a call goes on under, and a span of its own where this service records.
-fn trace_call(method: &str) -> (Trace, Option<Span>) {
+fn trace_call(method: &str) -> (Trace, Option<Box<Span>>) {
     let traced = Call::peek(|call| {
         let Some(tracing) = &call.identity.tracing else { return (call.trace.clone(), None) };
         let builder = tracing
@@ -256,12 +256,12 @@ fn trace_call(method: &str) -> (Trace, Option<Span>) {
             .with_kind(SpanKind::Client)
             .with_attributes(rpc_attributes(method));
         let span = tracing.tracer.build_with_context(builder, &call.trace.parent());
-        (call.trace.clone().under(span.span_context().clone()), Some(span))
+        (call.trace.clone().under(span.span_context().clone()), Some(Box::new(span)))
     });
     traced.unwrap_or_default()
 }
 
-fn finish(mut span: Span, code: Code) {
+fn finish(mut span: Box<Span>, code: Code) {
     span.set_attribute(KeyValue::new("rpc.grpc.status_code", code as i64));
     if code != Code::Ok {
         span.set_status(SpanStatus::error(""));

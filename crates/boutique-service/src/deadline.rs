@@ -4,8 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -19,20 +18,33 @@ use tokio::time::{Instant, sleep_until};
 pub struct Late;
 
 /// Does the work, or gives it up at its deadline, if it has one.
-pub(crate) async fn within<F: Future>(
-    deadline: impl Into<Option<Instant>>,
-    work: F,
-) -> Result<F::Output, Late> {
-    let mut work = pin!(work);
-    let mut alarm = deadline.into().map(|deadline| Alarm { deadline, set: None });
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Ok(output)),
-        Poll::Pending if alarm.as_mut().is_some_and(|alarm| alarm.has_rung(cx)) => {
-            Poll::Ready(Err(Late))
+pub(crate) fn within<F: Future>(deadline: impl Into<Option<Instant>>, work: F) -> Within<F> {
+    Within { work, alarm: deadline.into().map(|deadline| Alarm { deadline, set: None }) }
+}
+
+pin_project_lite::pin_project! {
+    /// Work within a deadline. By hand, because an `async fn` would hold the work twice.
+    #[project = Projected]
+    pub(crate) struct Within<F> {
+        #[pin]
+        work: F,
+        alarm: Option<Alarm>,
+    }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = Result<F::Output, Late>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Projected { work, alarm } = self.project();
+        match work.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending if alarm.as_mut().is_some_and(|alarm| alarm.has_rung(cx)) => {
+                Poll::Ready(Err(Late))
+            }
+            Poll::Pending => Poll::Pending,
         }
-        Poll::Pending => Poll::Pending,
-    })
-    .await
+    }
 }
 
 thread_local! {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ impl Served {
         let soon =
             left.is_none_or(|left| left > MESSAGE_TIMEOUT).then(|| about.began + MESSAGE_TIMEOUT);
         let is_unary = about.is_unary();
-        let work = async {
+        let work = pin!(async {
             let request = match is_unary {
                 true => within(soon, one_message(request)).await.unwrap_or_else(|Late| {
                     Err(Status::deadline_exceeded("the message took too long"))
@@ -62,7 +63,7 @@ impl Served {
                 },
                 Err(status) => status.into_http(),
             }
-        };
+        });
         self.around(about, deadline, trace, work).await
     }
 
@@ -74,12 +75,12 @@ impl Served {
         deadline: Instant,
         trace: Trace,
     ) -> Result<R::Response, Status> {
-        let work = async {
+        let work = pin!(async {
             let Some(handler) = self.handlers.get::<R>() else {
                 return Err(Status::unimplemented(""));
             };
             handler.handle(tonic::Request::new(message)).await
-        };
+        });
         let answer = self.around(About::of_rpc(R::PATH, began), Some(deadline), trace, work).await;
         match answer {
             Ok(answer) => Ok(answer.into_inner()),
@@ -94,7 +95,7 @@ impl Served {
         about: About,
         deadline: Option<Instant>,
         mut trace: Trace,
-        work: impl Future<Output = T>,
+        work: Pin<&mut impl Future<Output = T>>,
     ) -> T {
         let span = about.start_span(&self.identity, &trace);
         if let Some(span) = &span {
@@ -120,7 +121,7 @@ trait Answer {
     /// The answer to a request that did not finish by itself.
     fn failure(about: &About, status: Status) -> Self;
     /// Logs the request once and ends its span.
-    fn finish(&self, about: &About, span: Option<Span>);
+    fn finish(&self, about: &About, span: Option<Box<Span>>);
 }
 
 impl Answer for Response<Body> {
@@ -137,7 +138,7 @@ impl Answer for Response<Body> {
         response
     }
 
-    fn finish(&self, about: &About, span: Option<Span>) {
+    fn finish(&self, about: &About, span: Option<Box<Span>>) {
         match about.grpc {
             true => about.finish_rpc(self.extensions().get::<Status>(), span),
             false => about.finish_http(self, span),
@@ -150,7 +151,7 @@ impl<T> Answer for Result<tonic::Response<T>, Status> {
         Err(status)
     }
 
-    fn finish(&self, about: &About, span: Option<Span>) {
+    fn finish(&self, about: &About, span: Option<Box<Span>>) {
         about.finish_rpc(self.as_ref().err(), span);
     }
 }
@@ -189,7 +190,7 @@ impl About {
         self.grpc && !self.path.starts_with("/grpc.reflection.")
     }
 
-    fn start_span(&self, identity: &Identity, trace: &Trace) -> Option<Span> {
+    fn start_span(&self, identity: &Identity, trace: &Trace) -> Option<Box<Span>> {
         let tracing = identity.tracing.as_ref()?;
         if self.path.starts_with("/grpc.health.v1.") || self.path.ends_with("/_healthz") {
             return None;
@@ -209,10 +210,10 @@ impl About {
             .span_builder(name)
             .with_kind(SpanKind::Server)
             .with_attributes(attributes);
-        Some(tracing.tracer.build_with_context(builder, &trace.parent()))
+        Some(Box::new(tracing.tracer.build_with_context(builder, &trace.parent())))
     }
 
-    fn finish_rpc(&self, status: Option<&Status>, span: Option<Span>) {
+    fn finish_rpc(&self, status: Option<&Status>, span: Option<Box<Span>>) {
         self.log_rpc(status);
         let Some(mut span) = span else { return };
         let code = status.map_or(Code::Ok, Status::code);
@@ -223,7 +224,7 @@ impl About {
         span.end();
     }
 
-    fn finish_http(&self, response: &Response<Body>, span: Option<Span>) {
+    fn finish_http(&self, response: &Response<Body>, span: Option<Box<Span>>) {
         let route = response.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         let code = response.status();
         if code.is_server_error()

@@ -56,7 +56,8 @@ async fn send(request: Request<Full<Bytes>>, limit: Duration) -> Result<Bytes, F
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         Ok(body.map_err(FetchError::Failed)?.to_bytes())
     };
-    tokio::time::timeout(limit, exchange).await.map_err(|_elapsed| FetchError::Late)?
+    // Boxed, because no page makes this exchange by default, and all would carry it with them.
+    tokio::time::timeout(limit, Box::pin(exchange)).await.map_err(|_elapsed| FetchError::Late)?
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> FetchError {
