@@ -11,12 +11,14 @@ mod generated {
 }
 
 mod rpc;
+mod shared;
 mod views;
 
 pub(crate) use codec::ShopCodec;
 pub use generated::*;
 pub use rpc::{Handlers, Handles, Handling, Rpc};
-pub use views::{ListIds, ListedId, ListedIds};
+pub use shared::{Shared, Sharing};
+pub use views::{ListIds, ListShared, ListedId, ListedIds, SharedProducts};
 
 /// gRPC's standard health protocol, generated from `proto/health.proto`.
 pub mod health {

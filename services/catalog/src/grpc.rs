@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use boutique_proto::product_catalog_service::GetProduct;
 use boutique_proto::product_catalog_service_server::ProductCatalogService;
 use boutique_proto::{
-    Empty, GetProductRequest, Handles, Handling, ListIds, ListProductsResponse, ListedId,
-    ListedIds, SearchProductsRequest, SearchProductsResponse,
+    Empty, GetProductRequest, Handles, Handling, ListIds, ListProductsResponse, ListShared,
+    ListedIds, SearchProductsRequest, SearchProductsResponse, Shared, SharedProducts, Sharing,
 };
 use tonic::{Request, Response, Status};
 
-use crate::domain::{Catalogue, Product, Refusal};
-use crate::store::Store;
+use crate::domain::{Product, Refusal};
+use crate::store::{Stock, Store};
 
 #[derive(Clone)]
 pub(crate) struct ProductCatalog {
@@ -24,11 +25,11 @@ impl ProductCatalog {
         Self { store, extra_latency }
     }
 
-    async fn catalogue(&self) -> Arc<Catalogue> {
+    async fn stock(&self) -> Arc<Stock> {
         if !self.extra_latency.is_zero() {
             tokio::time::sleep(self.extra_latency).await;
         }
-        self.store.catalogue().await
+        self.store.stock().await
     }
 }
 
@@ -38,42 +39,57 @@ impl ProductCatalogService for ProductCatalog {
         &self,
         _request: Request<Empty>,
     ) -> Result<Response<ListProductsResponse>, Status> {
-        Ok(Response::new(list(&*self.catalogue().await)))
+        let products = self.stock().await.messages.products.iter().map(own).collect();
+        Ok(Response::new(ListProductsResponse { products }))
     }
 
     async fn get_product(
         &self,
         request: Request<GetProductRequest>,
     ) -> Result<Response<boutique_proto::Product>, Status> {
-        let catalogue = self.catalogue().await;
-        Ok(Response::new(catalogue.find(&request.get_ref().id)?.into()))
+        let stock = self.stock().await;
+        Ok(Response::new(own(stock.find(&request.get_ref().id)?)))
     }
 
     async fn search_products(
         &self,
         request: Request<SearchProductsRequest>,
     ) -> Result<Response<SearchProductsResponse>, Status> {
-        let catalogue = self.catalogue().await;
-        let results = catalogue.search(&request.get_ref().query)?.map(Into::into).collect();
+        let stock = self.stock().await;
+        let places = stock.catalogue.search(&request.get_ref().query)?;
+        let results = places.map(|place| own(&stock.messages.products[place])).collect();
         Ok(Response::new(SearchProductsResponse { results }))
     }
 }
 
-/// Whoever asks from inside the process for the ids alone is not given the rest.
-impl Handles<ListIds> for ProductCatalog {
-    fn handle(&self, _request: Request<Empty>) -> Handling<'_, ListedIds> {
-        Box::pin(async {
-            let catalogue = self.catalogue().await;
-            let ids =
-                catalogue.products().iter().map(|product| ListedId { id: product.id.clone() });
-            Ok(Response::new(ListedIds { products: ids.collect() }))
+fn own(product: &Shared<boutique_proto::Product>) -> boutique_proto::Product {
+    (**product).clone()
+}
+
+// Whoever asks from inside the process and only reads is given what everybody is given.
+
+impl Handles<Sharing<GetProduct>> for ProductCatalog {
+    fn handle(
+        &self,
+        request: Request<GetProductRequest>,
+    ) -> Handling<'_, Shared<boutique_proto::Product>> {
+        Box::pin(async move {
+            let stock = self.stock().await;
+            Ok(Response::new(stock.find(&request.get_ref().id)?.clone()))
         })
     }
 }
 
-/// The whole catalogue as a message.
-pub(crate) fn list(catalogue: &Catalogue) -> ListProductsResponse {
-    ListProductsResponse { products: catalogue.products().iter().map(Into::into).collect() }
+impl Handles<ListShared> for ProductCatalog {
+    fn handle(&self, _request: Request<Empty>) -> Handling<'_, SharedProducts> {
+        Box::pin(async { Ok(Response::new(self.stock().await.messages.clone())) })
+    }
+}
+
+impl Handles<ListIds> for ProductCatalog {
+    fn handle(&self, _request: Request<Empty>) -> Handling<'_, Shared<ListedIds>> {
+        Box::pin(async { Ok(Response::new(self.stock().await.ids.clone())) })
+    }
 }
 
 impl From<&Product> for boutique_proto::Product {

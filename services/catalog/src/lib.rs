@@ -8,7 +8,8 @@ mod store;
 
 use std::sync::Arc;
 
-use boutique_proto::{ListIds, product_catalog_service};
+use boutique_proto::product_catalog_service::{self, GetProduct};
+use boutique_proto::{ListIds, ListShared, Sharing};
 use boutique_service::{App, Env, Service};
 
 /// The workload's name, default port and address setting, as upstream has them.
@@ -22,6 +23,9 @@ pub async fn routes(env: &Env) -> anyhow::Result<App> {
     store::obey_signals(store.clone())?;
     let catalog = grpc::ProductCatalog::new(store, config.extra_latency);
     let (server, mut handlers) = product_catalog_service::answered_by(catalog.clone());
-    handlers.insert::<ListIds, _>(&Arc::new(catalog));
+    let catalog = Arc::new(catalog);
+    handlers.insert::<Sharing<GetProduct>, _>(&catalog);
+    handlers.insert::<ListShared, _>(&catalog);
+    handlers.insert::<ListIds, _>(&catalog);
     Ok(App::grpc((server, handlers)))
 }

@@ -8,13 +8,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use boutique_money::Money;
+use boutique_proto::{ListedId, ListedIds, Shared, SharedProducts};
 use boutique_service::EnvError;
 use prost::Message as _;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::domain::{Catalogue, Product};
-use crate::grpc;
+use crate::domain::{Catalogue, Product, Refusal};
 
 const PRODUCTS: &str = include_str!("../data/products.json");
 /// More JSON than any catalogue has that fits a message.
@@ -22,29 +22,54 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// What every gRPC client accepts by default; a longer list would reach nobody.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// The catalogue as it stands, and the switch that reads it anew on every call.
+/// A catalogue, and what is said of it: messages made once, in the same order.
+pub(crate) struct Stock {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) messages: SharedProducts,
+    pub(crate) ids: Shared<ListedIds>,
+}
+
+impl Stock {
+    fn new(catalogue: Catalogue) -> Self {
+        let products = catalogue.products();
+        let message = |product| Shared::from(boutique_proto::Product::from(product));
+        let id = |product: &Product| ListedId { id: product.id.clone() };
+        Self {
+            messages: SharedProducts { products: products.iter().map(message).collect() },
+            ids: ListedIds { products: products.iter().map(id).collect() }.into(),
+            catalogue,
+        }
+    }
+
+    /// The product with exactly this id.
+    pub(crate) fn find(&self, id: &str) -> Result<&Shared<boutique_proto::Product>, Refusal> {
+        Ok(&self.messages.products[self.catalogue.find(id)?])
+    }
+}
+
+/// The stock as it stands, and the switch that reads it anew on every call.
 pub(crate) struct Store {
     file: Option<PathBuf>,
-    current: RwLock<Arc<Catalogue>>,
+    current: RwLock<Arc<Stock>>,
     reloading: AtomicBool,
 }
 
 impl Store {
     /// Reads the file, or the list compiled in; a list that cannot be sold from is an error.
     pub(crate) fn open(file: Option<PathBuf>) -> Result<Self, EnvError> {
-        let catalogue = match &file {
+        let stock = match &file {
             None => parse(PRODUCTS),
             Some(path) => read(path),
         };
-        let catalogue = catalogue.map_err(|problem| {
+        let stock = stock.map_err(|problem| {
             EnvError::new("CATALOG_FILE", format_args!("must name a list of products: {problem:#}"))
         })?;
-        let current = RwLock::new(Arc::new(catalogue));
+        let current = RwLock::new(Arc::new(stock));
         Ok(Self { file, current, reloading: AtomicBool::new(false) })
     }
 
-    /// The catalogue, read anew while the switch is on.
-    pub(crate) async fn catalogue(self: &Arc<Self>) -> Arc<Catalogue> {
+    /// The stock, read anew while the switch is on.
+    pub(crate) async fn stock(self: &Arc<Self>) -> Arc<Stock> {
         if self.reloading.load(Ordering::Relaxed) {
             let store = self.clone();
             // Reading blocks, and a large list takes its time.
@@ -56,9 +81,9 @@ impl Store {
     fn reload(&self) {
         let Some(path) = &self.file else { return };
         match read(path) {
-            Ok(catalogue) => {
+            Ok(stock) => {
                 let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-                *current = Arc::new(catalogue);
+                *current = Arc::new(stock);
             }
             Err(error) => {
                 tracing::error!(error = format!("{error:#}"), "kept the catalogue that was there");
@@ -86,7 +111,7 @@ pub(crate) fn obey_signals(store: Arc<Store>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> anyhow::Result<Catalogue> {
+fn read(path: &Path) -> anyhow::Result<Stock> {
     let mut text = String::new();
     let file = std::fs::File::open(path).context("cannot open the file")?;
     file.take(MAX_FILE + 1).read_to_string(&mut text).context("cannot read the file")?;
@@ -94,13 +119,13 @@ fn read(path: &Path) -> anyhow::Result<Catalogue> {
     parse(&text)
 }
 
-fn parse(text: &str) -> anyhow::Result<Catalogue> {
+fn parse(text: &str) -> anyhow::Result<Stock> {
     let list: List = serde_json::from_str(text)?;
     let products = list.products.into_iter().map(Product::try_from);
-    let catalogue = Catalogue::try_new(products.collect::<Result<_, _>>()?)?;
-    let size = grpc::list(&catalogue).encoded_len();
+    let stock = Stock::new(Catalogue::try_new(products.collect::<Result<_, _>>()?)?);
+    let size = stock.messages.encoded_len();
     anyhow::ensure!(size <= MAX_MESSAGE, "the list takes {size} bytes, more than a message may");
-    Ok(catalogue)
+    Ok(stock)
 }
 
 /// Upstream's file format: the JSON form of `ListProductsResponse`.

@@ -12,7 +12,7 @@ use boutique_proto::shipping_service::{GetQuote, ShipOrder};
 use boutique_proto::{
     Address, CartItem, ChargeRequest, CreditCardInfo, CurrencyConversionRequest, EmptyCartRequest,
     GetCartRequest, GetProductRequest, GetQuoteRequest, OrderItem, OrderResult,
-    SendOrderConfirmationRequest, ShipOrderRequest,
+    SendOrderConfirmationRequest, Sharing, ShipOrderRequest,
 };
 use boutique_service::{already_logged, detach, time_left, with_deadline};
 use futures_util::future::{try_join, try_join_all};
@@ -223,7 +223,7 @@ async fn confirm(clients: Clients, email: String, order: OrderResult) {
 async fn price_in_usd(clients: &Clients, item: &CartItem) -> Result<Money, Status> {
     let attempt = format!("failed to prepare order: failed to get product #{:?}", item.product_id);
     let request = GetProductRequest { id: item.product_id.clone() };
-    let product = clients.catalog.call(GetProduct, request).await;
+    let product = clients.catalog.call(Sharing(GetProduct), request).await;
     let product = product.map_err(|cause| failed(&attempt, cause))?;
     let price = amount(product.price_usd.as_ref()).map_err(|cause| failed(&attempt, cause))?;
     match price.is_positive() {

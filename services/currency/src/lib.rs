@@ -5,7 +5,10 @@ mod config;
 mod domain;
 mod grpc;
 
-use boutique_proto::currency_service;
+use std::sync::Arc;
+
+use boutique_proto::Sharing;
+use boutique_proto::currency_service::{self, GetSupportedCurrencies};
 use boutique_service::{App, Env, Service};
 
 /// The workload's name and address setting, as upstream has them; the port is that of its manifest.
@@ -15,5 +18,8 @@ pub const SERVICE: Service =
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let rates = config::rates(env)?;
-    Ok(App::grpc(currency_service::answered_by(grpc::Currency::new(rates))))
+    let currency = grpc::Currency::new(rates);
+    let (server, mut handlers) = currency_service::answered_by(currency.clone());
+    handlers.insert::<Sharing<GetSupportedCurrencies>, _>(&Arc::new(currency));
+    Ok(App::grpc((server, handlers)))
 }

@@ -8,13 +8,14 @@ use boutique_proto::ad_service::GetAds;
 use boutique_proto::cart_service::{AddItem, EmptyCart, GetCart};
 use boutique_proto::checkout_service::PlaceOrder;
 use boutique_proto::currency_service::{Convert, GetSupportedCurrencies};
-use boutique_proto::product_catalog_service::{GetProduct, ListProducts};
+use boutique_proto::product_catalog_service::GetProduct;
 use boutique_proto::recommendation_service::ListRecommendations;
 use boutique_proto::shipping_service::GetQuote;
 use boutique_proto::{
     Ad, AdRequest, AddItemRequest, CartItem, CurrencyConversionRequest, Empty, EmptyCartRequest,
-    GetCartRequest, GetProductRequest, GetQuoteRequest, ListRecommendationsRequest, OrderResult,
-    PlaceOrderRequest, Product,
+    GetCartRequest, GetProductRequest, GetQuoteRequest, GetSupportedCurrenciesResponse,
+    ListRecommendationsRequest, ListShared, OrderResult, PlaceOrderRequest, Product, Shared,
+    Sharing,
 };
 use boutique_service::{Cache, Channel, Env, EnvError, channel};
 use futures_util::future::try_join_all;
@@ -35,7 +36,7 @@ pub(crate) struct Clients {
 
 /// What pages may show a little late.
 struct Cached {
-    currencies: Cache<(), Arc<[String]>>,
+    currencies: Cache<(), Shared<GetSupportedCurrenciesResponse>>,
     products: Cache<(), Arc<[Arc<Priced>]>>,
     product: Cache<String, Arc<Priced>>,
     converted: Cache<(Money, CurrencyCode), Money>,
@@ -43,7 +44,7 @@ struct Cached {
 
 /// A product with a price that has been checked.
 pub(crate) struct Priced {
-    pub(crate) product: Product,
+    pub(crate) product: Shared<Product>,
     pub(crate) price: Money,
 }
 
@@ -72,11 +73,10 @@ impl Clients {
     }
 
     /// The currencies that have a rate, in the table's order.
-    pub(crate) async fn currencies(&self) -> Result<Arc<[String]>, Status> {
-        let ask = async || {
-            let answer = self.currency.call(GetSupportedCurrencies, Empty {}).await?;
-            Ok(answer.currency_codes.into())
-        };
+    pub(crate) async fn currencies(
+        &self,
+    ) -> Result<Shared<GetSupportedCurrenciesResponse>, Status> {
+        let ask = async || self.currency.call(Sharing(GetSupportedCurrencies), Empty {}).await;
         self.cached.currencies.get(&(), ask).await
     }
 
@@ -101,7 +101,7 @@ impl Clients {
 
     pub(crate) async fn products(&self) -> Result<Arc<[Arc<Priced>]>, Status> {
         let ask = async || {
-            let answer = self.catalog.call(ListProducts, Empty {}).await?;
+            let answer = self.catalog.call(ListShared, Empty {}).await?;
             answer.products.into_iter().map(priced).collect()
         };
         self.cached.products.get(&(), ask).await
@@ -110,7 +110,7 @@ impl Clients {
     pub(crate) async fn product(&self, id: &str) -> Result<Arc<Priced>, Status> {
         let ask = async || {
             let request = GetProductRequest { id: id.to_owned() };
-            priced(self.catalog.call(GetProduct, request).await?)
+            priced(self.catalog.call(Sharing(GetProduct), request).await?)
         };
         self.cached.product.get(id, ask).await
     }
@@ -167,7 +167,7 @@ pub(crate) fn amount(wire: Option<&boutique_proto::Money>) -> Result<Money, Stat
     Money::try_from(wire).map_err(|error| Status::internal(format!("invalid amount: {error}")))
 }
 
-fn priced(product: Product) -> Result<Arc<Priced>, Status> {
+fn priced(product: Shared<Product>) -> Result<Arc<Priced>, Status> {
     let price = amount(product.price_usd.as_ref())?;
     Ok(Arc::new(Priced { product, price }))
 }

@@ -1,15 +1,13 @@
 //! The wire side out: the catalogue, of which only the ids matter here.
 
-use std::sync::Arc;
-
-use boutique_proto::{Empty, ListIds};
+use boutique_proto::{Empty, ListIds, ListedIds, Shared};
 use boutique_service::{Cache, Channel, Env, EnvError, channel};
 use tonic::Status;
 
 /// The catalogue's ids, kept for `CACHE_TTL`.
 pub(crate) struct Catalog {
     channel: Channel,
-    ids: Cache<(), Arc<[String]>>,
+    ids: Cache<(), Shared<ListedIds>>,
 }
 
 impl Catalog {
@@ -18,15 +16,9 @@ impl Catalog {
         Ok(Self { channel, ids: Cache::from_env(env)? })
     }
 
-    /// The id of every product, in the catalogue's order.
-    pub(crate) async fn ids(&self) -> Result<Arc<[String]>, Status> {
-        self.ids.get(&(), async || self.list().await).await
-    }
-
-    /// `ListProducts`, with everything else in the answer left unread: decoding whole products
-    /// would cost several times what this service does for itself.
-    async fn list(&self) -> Result<Arc<[String]>, Status> {
-        let listed = self.channel.call(ListIds, Empty {}).await?;
-        Ok(listed.products.into_iter().map(|product| product.id).collect())
+    /// `ListProducts`, with everything but the ids left unread: decoding whole products would cost
+    /// several times what this service does for itself.
+    pub(crate) async fn ids(&self) -> Result<Shared<ListedIds>, Status> {
+        self.ids.get(&(), async || self.channel.call(ListIds, Empty {}).await).await
     }
 }
