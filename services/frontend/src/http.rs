@@ -93,9 +93,10 @@ async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next)
         response = failure.page(&shop, &visit);
     }
     // Pages belong to a session; what is the same for everybody does not make one.
-    let is_page = ["/static/", "/robots.txt", "/_healthz", "/logout"]
+    let below = uri.path().strip_prefix(&shop.config.base_url).unwrap_or_default();
+    let is_page = !["/static/", "/robots.txt", "/_healthz", "/logout"]
         .iter()
-        .all(|path| !uri.path().starts_with(&shop.path(path)));
+        .any(|path| below.starts_with(path));
     if is_page && let Some(cookie) = visit.new_session_cookie(&shop.config) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

@@ -35,20 +35,26 @@ impl Visit {
     pub(crate) fn of(request: &Request, config: &Config) -> Self {
         let headers = request.headers();
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let known = cookies(headers).find(|(name, id)| *name == SESSION && domain::is_session(id));
+        let (mut known, mut currency) = (None, None);
+        for (name, value) in cookies(headers) {
+            match name {
+                SESSION if domain::is_session(value) => _ = known.get_or_insert(value),
+                CURRENCY => _ = currency.get_or_insert(value),
+                _ => {}
+            }
+        }
         let is_new = known.is_none();
         let session = match known {
-            Some((_, id)) => id.to_owned(),
+            Some(id) => id.to_owned(),
             None if config.single_shared_session => domain::SHARED_SESSION.to_owned(),
             None => Uuid::new_v4().to_string(),
         };
-        let currency = cookies(headers).find(|(name, _)| *name == CURRENCY);
         let forwarded = headers.get("x-forwarded-proto").map(HeaderValue::as_bytes);
         Self {
             session_hash: domain::short_hash(&session),
             session,
             request_id: Uuid::new_v4().to_string(),
-            currency: currency.map(|(_, code)| code.to_owned()),
+            currency: currency.map(str::to_owned),
             is_new,
             is_https: config.trust_proxy && forwarded == Some(b"https"),
             host: host(request).map(str::to_owned),
