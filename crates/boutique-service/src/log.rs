@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 use tracing::field::{Field, Visit};
@@ -12,7 +12,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime as Rfc3339};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -54,6 +54,36 @@ thread_local! {
             has_writer: false,
         })
     };
+}
+
+/// The time as lines begin with it. All but the microseconds is written once a second.
+#[derive(Default)]
+struct Clock {
+    /// Since 1970.
+    second: u64,
+    /// `{"timestamp":"2026-11-24T20:47:00.`
+    text: String,
+}
+
+thread_local! {
+    static CLOCK: RefCell<Clock> = RefCell::default();
+}
+
+impl Clock {
+    fn write_to(&mut self, line: &mut Vec<u8>) {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut since = now();
+        // Again where the second ended while it was written.
+        while since.as_secs() != self.second {
+            self.second = since.as_secs();
+            self.text.clear();
+            self.text.push_str("{\"timestamp\":\"");
+            let _ = Rfc3339.format_time(&mut Writer::new(&mut self.text));
+            self.text.truncate(self.text.rfind('.').map_or(self.text.len(), |point| point + 1));
+            since = now();
+        }
+        let _ = write!(line, "{}{:06}Z\"", self.text, since.subsec_micros());
+    }
 }
 
 /// Installs the log: `RUST_LOG` as a list of `target=level`, `info` by default. Where a log stands
@@ -118,10 +148,8 @@ impl<S: Subscriber> Layer<S> for JsonLines {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let level = *event.metadata().level();
         let mut line = Line(Vec::with_capacity(512));
-        let mut timestamp = String::new();
-        if SystemTime.format_time(&mut Writer::new(&mut timestamp)).is_ok() {
-            line.put("timestamp", &timestamp);
-        }
+        // Not there any more at the very end of a thread.
+        let _ = CLOCK.try_with(|clock| clock.borrow_mut().write_to(&mut line.0));
         line.put("severity", severity(level));
         event.record(&mut line);
         if let Some(name) = Call::peek(|call| call.identity.name) {
@@ -205,5 +233,33 @@ struct Debugged<'a>(&'a dyn fmt::Debug);
 impl Serialize for Debugged<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{:?}", self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> String {
+        let mut text = "{\"timestamp\":\"".to_owned();
+        Rfc3339.format_time(&mut Writer::new(&mut text)).unwrap();
+        text + "\""
+    }
+
+    #[test]
+    fn a_line_begins_with_the_time_in_this_second_and_in_others() {
+        let mut clock = Clock::default();
+        for _ in 0..3 {
+            let (before, mut line) = (now(), Vec::new());
+            clock.write_to(&mut line);
+            let line = String::from_utf8(line).unwrap();
+            assert!(before <= line && line <= now(), "{before} {line}");
+            assert_eq!(line.len(), before.len());
+        }
+        clock.second -= 1;
+        clock.text = clock.text.replace("T", "t");
+        let mut line = Vec::new();
+        clock.write_to(&mut line);
+        assert!(line.as_slice() <= now().as_bytes() && line.contains(&b'T'));
     }
 }
