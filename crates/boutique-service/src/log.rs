@@ -59,8 +59,8 @@ thread_local! {
 /// The time as lines begin with it. All but the microseconds is written once a second.
 #[derive(Default)]
 struct Clock {
-    /// Since 1970.
-    second: u64,
+    /// Since 1970, once there is one.
+    second: Option<u64>,
     /// `{"timestamp":"2026-11-24T20:47:00.`
     text: String,
 }
@@ -74,8 +74,8 @@ impl Clock {
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut since = now();
         // Again where the second ended while it was written.
-        while since.as_secs() != self.second {
-            self.second = since.as_secs();
+        while Some(since.as_secs()) != self.second {
+            self.second = Some(since.as_secs());
             self.text.clear();
             self.text.push_str("{\"timestamp\":\"");
             let _ = Rfc3339.format_time(&mut Writer::new(&mut self.text));
@@ -256,7 +256,7 @@ mod tests {
             assert!(before <= line && line <= now(), "{before} {line}");
             assert_eq!(line.len(), before.len());
         }
-        clock.second -= 1;
+        clock.second = clock.second.map(|second| second - 1);
         clock.text = clock.text.replace("T", "t");
         let mut line = Vec::new();
         clock.write_to(&mut line);
