@@ -275,6 +275,7 @@ fn curve_plot(curve: &Curve) -> anyhow::Result<String> {
         let mut chart = ChartBuilder::on(&area)
             .caption(&curve.title, ("sans-serif", 15))
             .margin(8)
+            .margin_right(40)
             .x_label_area_size(36)
             .y_label_area_size(60)
             .build_cartesian_2d((first..last).log_scale(), 0.0..top)
