@@ -16,7 +16,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
 
 use crate::plan::{HOME, Sample, Session, median};
-use crate::process::{Machine, Meter, Running, free_port};
+use crate::process::{Machine, Meter, Running, free_ports};
 use crate::report::{Figure, Report, Row};
 use crate::system::{Settings, System};
 
@@ -135,7 +135,7 @@ fn session(how: &How, scratch: &Path, redis: Option<Meter>) -> anyhow::Result<Se
 
 /// A Redis for all of our shops, on their processor.
 fn start_redis(machine: &Machine) -> anyhow::Result<(Running, String)> {
-    let port = free_port()?;
+    let [port] = free_ports()?;
     let mut command = machine.pinned(Path::new("redis-server"), true);
     command.args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"]);
     let log = std::fs::File::create(machine.scratch.join("redis"))?;

@@ -173,9 +173,17 @@ impl Drop for Running {
     }
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Ports that were free a moment ago. Each is held until all are known, because one that has been given
+/// back may be given again: one shop of ten processes in 270 would have a port twice.
+pub(crate) fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 /// Asks for the first page as fast as it can, until it is there.
@@ -193,5 +201,18 @@ pub(crate) fn first_page(address: &str, began: Instant) -> anyhow::Result<Durati
         }
         ensure!(began.elapsed() < Duration::from_secs(30), "{address} does not open");
         std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_port_is_there_twice() {
+        let ports: [u16; 500] = free_ports().unwrap();
+        assert_eq!(BTreeSet::from(ports).len(), ports.len());
     }
 }

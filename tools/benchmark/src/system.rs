@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::plan::{HOME, WORKLOADS, Workload};
-use crate::process::{Machine, Meter, Running, first_page, free_port};
+use crate::process::{Machine, Meter, Running, first_page, free_ports};
 
 /// Each service with the setting that holds its address, after those it calls.
 pub(crate) const SERVICES: [(&str, &str); 10] = [
@@ -52,12 +52,10 @@ impl System {
     /// The whole shop in one process.
     pub(crate) fn one(machine: &Machine, label: &str, extra: &Settings) -> anyhow::Result<Self> {
         let mut env = settings([("TOKIO_WORKER_THREADS", "1")]);
-        let address = format!("127.0.0.1:{}", free_port()?);
-        env.insert(
-            "PORT".to_owned(),
-            address.split_once(':').map_or("", |(_, port)| port).to_owned(),
-        );
+        let [port] = free_ports()?;
+        env.insert("PORT".to_owned(), port.to_string());
         env.extend(extra.clone());
+        let address = format!("127.0.0.1:{port}");
         let shop = machine.part("boutique", label, &env)?;
         let began = Instant::now();
         let shop = Running::new(shop)?;
@@ -69,14 +67,14 @@ impl System {
     /// The shop as ten processes, all started at once.
     pub(crate) fn ten(machine: &Machine, label: &str, extra: &Settings) -> anyhow::Result<Self> {
         let mut env = settings([("TOKIO_WORKER_THREADS", "1"), ("LISTEN_ADDR", "127.0.0.1")]);
-        for (_, setting) in SERVICES {
-            env.insert(setting.to_owned(), format!("127.0.0.1:{}", free_port()?));
+        let ports: [u16; SERVICES.len()] = free_ports()?;
+        for ((_, setting), port) in SERVICES.iter().zip(ports) {
+            env.insert((*setting).to_owned(), format!("127.0.0.1:{port}"));
         }
         env.extend(extra.clone());
         let mut parts = Vec::new();
-        for (name, setting) in SERVICES {
-            let port = env[setting].split_once(':').map_or("", |(_, port)| port).to_owned();
-            env.insert("PORT".to_owned(), port);
+        for ((name, _), port) in SERVICES.into_iter().zip(ports) {
+            env.insert("PORT".to_owned(), port.to_string());
             parts.push((name, machine.part(name, label, &env)?));
         }
         let began = Instant::now();
