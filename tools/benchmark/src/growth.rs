@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::plan::Session;
+use crate::plan::{Session, median};
 use crate::system::{Settings, System};
 
 /// A figure over an axis.
@@ -80,9 +80,14 @@ fn catalogue(count: usize) -> anyhow::Result<String> {
     Ok(list.to_string())
 }
 
-/// Orders over gRPC with ever more other users' carts in Redis: CPU of shop and Redis together, and the
-/// number of commands an order takes.
-pub(crate) fn users(session: &Session, system: &System, redis: &str) -> anyhow::Result<Vec<Curve>> {
+/// Orders over gRPC with ever more other users' carts in Redis: CPU of shop and Redis together (the median
+/// of the rounds), and the number of commands an order takes.
+pub(crate) fn users(
+    session: &Session,
+    system: &System,
+    redis: &str,
+    rounds: usize,
+) -> anyhow::Result<Vec<Curve>> {
     let mut connection = redis::Client::open(format!("redis://{redis}"))?.get_connection()?;
     let (mut cpu, mut commands, mut there) = (Vec::new(), Vec::new(), 0_u32);
     let orders = "--profile checkout-grpc --items 2 --refusals 0";
@@ -99,9 +104,13 @@ pub(crate) fn users(session: &Session, system: &System, redis: &str) -> anyhow::
             pipe.query::<()>(&mut connection)?;
         }
         let before = calls(&mut connection)?;
-        let sample = session.measure(system, orders, session.users, true)?;
-        let placed = sample.per_second * session.duration.as_secs_f64();
-        cpu.push((f64::from(count), sample.cpu() + sample.redis));
+        let samples = (0..rounds)
+            .map(|_| session.measure(system, orders, session.users, true))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let per_second = samples.iter().map(|sample| sample.per_second).sum::<f64>();
+        let placed = per_second * session.duration.as_secs_f64();
+        let costs = samples.iter().map(|sample| sample.cpu() + sample.redis);
+        cpu.push((f64::from(count), median(costs).0));
         commands.push((
             f64::from(count),
             ((calls(&mut connection)? - before) / placed * 10.0).round() / 10.0,

@@ -182,7 +182,7 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
         curves.extend(growth::cart_lines(&session, &systems[2])?);
         curves.push(growth::products(&session, &plain, "ten, faithful")?);
         curves.push(growth::products(&session, &cached, "ten, cached")?);
-        curves.extend(growth::users(&session, &systems[2], &redis_address)?);
+        curves.extend(growth::users(&session, &systems[2], &redis_address, how.rounds)?);
     }
     let mut figures = Vec::new();
     for (curve, name, at_most) in [
