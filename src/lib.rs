@@ -36,7 +36,7 @@ impl Shop {
         routes: impl AsyncFnOnce(&Env) -> anyhow::Result<App>,
     ) -> anyhow::Result<()> {
         let app = routes(env).await?;
-        self.running.push(inproc(service, env, app)?);
+        self.running.push(inproc(service, env, app).await?);
         Ok(())
     }
 }

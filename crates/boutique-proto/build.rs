@@ -7,7 +7,7 @@ use prost::Message as _;
 use prost_build::{Service, ServiceGenerator};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let descriptors = protox::compile(["demo.proto", "health.proto"], ["../../proto"])?;
+    let descriptors = protox::compile(["demo.proto"], ["../../proto"])?;
     #[expect(clippy::disallowed_methods, reason = "cargo tells build scripts so")]
     let out_dir = std::env::var("OUT_DIR")?;
     std::fs::write(format!("{out_dir}/descriptors.bin"), descriptors.encode_to_vec())?;

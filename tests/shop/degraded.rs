@@ -25,7 +25,7 @@ async fn front_door_without(env: &Env, addr_key: &str) -> anyhow::Result<(Visito
     // What is gone is gone for those behind the page too.
     if ["PAYMENT", "EMAIL", "SHIPPING"].iter().any(|name| addr_key.starts_with(name)) {
         let checkout = checkoutservice::routes(&env).await?;
-        behind.push(inproc(checkoutservice::SERVICE, &mut env, checkout)?);
+        behind.push(inproc(checkoutservice::SERVICE, &mut env, checkout).await?);
     }
     let app = frontend::routes(&env).await?;
     let front_door = spawn(frontend::SERVICE, &env, app).await?;

@@ -4,12 +4,12 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use boutique_proto::health::HealthCheckRequest;
-use boutique_proto::health::health_check_response::ServingStatus;
-use boutique_proto::health::health_client::HealthClient;
 use boutique_service::testing::connect;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::processes::{Process, Processes, SERVICES, binary, settings};
 

@@ -20,16 +20,5 @@ pub use rpc::{Handlers, Handles, Handling, Rpc};
 pub use shared::{Shared, Sharing};
 pub use views::{ListIds, ListShared, ListedId, ListedIds, SharedProducts};
 
-/// gRPC's standard health protocol, generated from `proto/health.proto`.
-pub mod health {
-    #![expect(
-        missing_docs,
-        clippy::allow_attributes,
-        clippy::module_inception,
-        reason = "generated"
-    )]
-    tonic::include_proto!("grpc.health.v1");
-}
-
 /// The compiled `proto/`, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,95 +1,58 @@
-//! gRPC health: SERVING once the service is ready, NOT_SERVING from the moment the drain begins. The name
-//! `liveness` is SERVING for as long as the process answers.
+//! gRPC health by tonic-health: one status for all names of a service, and the name `liveness`, which is SERVING for as
+//! long as the process answers.
 
-use boutique_proto::health::health_check_response::ServingStatus;
-use boutique_proto::health::health_server::{Health, HealthServer};
-use boutique_proto::health::{
-    HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
-};
-use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
-use tokio::sync::watch;
-use tonic::{Request, Response, Status};
+use boutique_proto::Rpc;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tonic_health::server::{HealthReporter, HealthService};
 
-/// The name whose state depends on nothing.
+/// The name whose status does not depend on readiness.
 const LIVENESS: &str = "liveness";
 
-/// Answers for one service: for its own names and for the empty one, which all share one state, and
-/// for its liveness.
-pub(crate) struct ServiceHealth {
+/// The health of one service: the empty name, its gRPC names and its workload's name share one status.
+#[derive(Debug, Clone)]
+pub(crate) struct Health {
+    reporter: HealthReporter,
     names: Vec<&'static str>,
-    status: watch::Receiver<ServingStatus>,
 }
 
-impl ServiceHealth {
-    /// The health service for these names, and the switch of its state; dropping the switch ends
-    /// every `Watch`.
-    pub(crate) fn new(
-        names: Vec<&'static str>,
-        first: ServingStatus,
-    ) -> (HealthServer<Self>, watch::Sender<ServingStatus>) {
-        let (switch, status) = watch::channel(first);
-        (HealthServer::new(Self { names, status }), switch)
+impl Health {
+    /// NOT_SERVING under all names but `liveness`.
+    pub(crate) async fn new(mut names: Vec<&'static str>) -> Self {
+        names.push("");
+        let health = Self { reporter: HealthReporter::new(), names };
+        health.reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
+        health.set(ServingStatus::NotServing).await;
+        health
     }
 
-    fn knows(&self, name: &str) -> bool {
-        name.is_empty() || name == LIVENESS || self.names.contains(&name)
+    /// The gRPC service that answers with these statuses.
+    pub(crate) fn server(&self) -> HealthServer<HealthService> {
+        HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
 
-    fn status_of(&self, name: &str) -> ServingStatus {
-        if name == LIVENESS { ServingStatus::Serving } else { *self.status.borrow() }
-    }
-}
-
-#[tonic::async_trait]
-impl Health for ServiceHealth {
-    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
-
-    async fn check(
-        &self,
-        request: Request<HealthCheckRequest>,
-    ) -> Result<Response<HealthCheckResponse>, Status> {
-        if !self.knows(&request.get_ref().service) {
-            return Err(Status::not_found("unknown service"));
+    /// Sets the status of all names but `liveness`, and tells those who watch.
+    pub(crate) async fn set(&self, status: ServingStatus) {
+        for name in &self.names {
+            self.reporter.set_service_status(name, status).await;
         }
-        Ok(Response::new(answer(self.status_of(&request.get_ref().service))))
     }
 
-    async fn list(
-        &self,
-        _request: Request<HealthListRequest>,
-    ) -> Result<Response<HealthListResponse>, Status> {
-        let names = self.names.iter().chain(&["", LIVENESS]);
-        let statuses =
-            names.map(|name| ((*name).to_owned(), answer(self.status_of(name)))).collect();
-        Ok(Response::new(HealthListResponse { statuses }))
-    }
-
-    async fn watch(
-        &self,
-        request: Request<HealthCheckRequest>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        let name = &request.get_ref().service;
-        let known = self.knows(name);
-        let changes = known && name != LIVENESS;
-        let mut status = self.status.clone();
-        status.mark_unchanged();
-        let first = if known { self.status_of(name) } else { ServingStatus::ServiceUnknown };
-        let later = stream::unfold(status, move |mut status| async move {
-            loop {
-                status.changed().await.ok()?;
-                // The protocol keeps the stream of an unknown name open and silent.
-                if changes {
-                    let now = *status.borrow_and_update();
-                    return Some((now, status));
-                }
-            }
-        });
-        let states = stream::iter([first]).chain(later);
-        Ok(Response::new(states.map(|status| Ok(answer(status))).boxed()))
+    /// Ends every Watch. From then on no name is known.
+    pub(crate) async fn end_watches(mut self) {
+        for name in self.names.iter().chain(&[LIVENESS]) {
+            self.reporter.clear_service_status(name).await;
+        }
     }
 }
 
-fn answer(status: ServingStatus) -> HealthCheckResponse {
-    HealthCheckResponse { status: status.into() }
+/// `grpc.health.v1.Health/Check`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Check;
+
+impl Rpc for Check {
+    const PATH: &'static str = "/grpc.health.v1.Health/Check";
+    type Request = HealthCheckRequest;
+    type Response = HealthCheckResponse;
 }

@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use boutique_proto::health::HealthCheckRequest;
-use boutique_proto::health::health::Check;
-use boutique_proto::health::health_check_response::ServingStatus;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::client::{channel, set_worker};
 use crate::env::{Env, EnvError};
+use crate::health::Check;
 use crate::log;
 use crate::server::{App, Running, Service, port, spawn};
 

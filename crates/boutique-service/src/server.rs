@@ -10,8 +10,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::body::Body;
 use boutique_proto::Handlers;
-use boutique_proto::health::health_check_response::ServingStatus;
-use boutique_proto::health::health_server::HealthServer;
 use http::Request;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,12 +17,13 @@ use tokio::task::JoinHandle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::server::NamedService;
 use tonic::service::Routes;
+use tonic_health::ServingStatus;
 use tower::{Service as TowerService, ServiceExt as _};
 
 use crate::call::Identity;
 use crate::connection::{self, Lifetime};
 use crate::env::{Env, EnvError};
-use crate::health::ServiceHealth;
+use crate::health::Health;
 use crate::layer::Served;
 use crate::telemetry::Tracing;
 
@@ -86,9 +85,10 @@ impl App {
         Self { ready: Some(ready), ..self }
     }
 
-    fn with_health(self, health: HealthServer<ServiceHealth>) -> Self {
-        let health =
-            health.map_request(|request: Request<Body>| request.map(tonic::body::Body::new));
+    fn with_health(self, health: &Health) -> Self {
+        let health = health
+            .server()
+            .map_request(|request: Request<Body>| request.map(tonic::body::Body::new));
         Self {
             router: self.router.route_service("/grpc.health.v1.Health/{*method}", health),
             ..self
@@ -102,6 +102,7 @@ impl App {
         let builder = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(boutique_proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         let reflection = Routes::new(builder().build_v1()?).add_service(builder().build_v1alpha()?);
         let router = self.router.merge(reflection.into_axum_router().reset_fallback());
@@ -114,7 +115,7 @@ impl App {
 pub struct Running {
     identity: Arc<Identity>,
     address: Option<SocketAddr>,
-    health: Option<watch::Sender<ServingStatus>>,
+    health: Option<Health>,
     getting_ready: Option<GettingReady>,
     drain: Drain,
     lifetime: Lifetime,
@@ -143,8 +144,8 @@ impl Drain {
 /// Binds `PORT` (or the service's own port) on `LISTEN_ADDR` (or every address) and serves `app`
 /// there with health and reflection.
 pub async fn spawn(service: Service, env: &Env, app: App) -> anyhow::Result<Running> {
+    let (served, health, getting_ready) = serve(service, env, app).await?;
     let (listener, address) = bind(service.port, env)?;
-    let (served, health, getting_ready) = serve(service, env, app)?;
     let lifetime = Lifetime::default();
     let accepting = tokio::spawn(connection::accept(
         listener,
@@ -166,8 +167,8 @@ pub async fn spawn(service: Service, env: &Env, app: App) -> anyhow::Result<Runn
 
 /// Serves `app` inside this process alone, and sets the service's address in `env` so that those
 /// who are opened after it find it.
-pub fn inproc(service: Service, env: &mut Env, app: App) -> anyhow::Result<Running> {
-    let (served, health, getting_ready) = serve(service, env, app)?;
+pub async fn inproc(service: Service, env: &mut Env, app: App) -> anyhow::Result<Running> {
+    let (served, health, getting_ready) = serve(service, env, app).await?;
     env.inproc.insert(service.name, served.clone());
     env.set(service.addr_key, format!("inproc:{}", service.name));
     Ok(Running {
@@ -181,28 +182,30 @@ pub fn inproc(service: Service, env: &mut Env, app: App) -> anyhow::Result<Runni
     })
 }
 
-fn serve(
+async fn serve(
     service: Service,
     env: &Env,
     app: App,
-) -> anyhow::Result<(Arc<Served>, watch::Sender<ServingStatus>, Option<GettingReady>)> {
+) -> anyhow::Result<(Arc<Served>, Health, Option<GettingReady>)> {
     let mut names = app.names.clone();
     names.push(service.name);
+    let health = Health::new(names).await;
     let not_yet = app.ready.clone().filter(|ready| !*ready.borrow());
-    let first = match not_yet {
-        Some(_) => ServingStatus::NotServing,
-        None => ServingStatus::Serving,
+    let getting_ready = match not_yet {
+        None => {
+            health.set(ServingStatus::Serving).await;
+            None
+        }
+        Some(mut ready) => {
+            let health = health.clone();
+            Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                if ready.wait_for(|ready| *ready).await.is_ok() {
+                    health.set(ServingStatus::Serving).await;
+                }
+            })))
+        }
     };
-    let (health, switch) = ServiceHealth::new(names, first);
-    let getting_ready = not_yet.map(|mut ready| {
-        let switch = switch.clone();
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            if ready.wait_for(|ready| *ready).await.is_ok() {
-                switch.send_replace(ServingStatus::Serving);
-            }
-        }))
-    });
-    let app = app.with_health(health).with_reflection_if(env.flag("GRPC_REFLECTION")?)?;
+    let app = app.with_health(&health).with_reflection_if(env.flag("GRPC_REFLECTION")?)?;
     let identity = Identity {
         name: service.name,
         tracing: Tracing::from_env(service.name, env)?,
@@ -211,7 +214,7 @@ fn serve(
     // `with_state` makes axum build the final router now instead of at every call.
     let router = app.router.with_state(());
     let served = Served { router, handlers: app.handlers, identity: Arc::new(identity) };
-    Ok((Arc::new(served), switch, getting_ready))
+    Ok((Arc::new(served), health, getting_ready))
 }
 
 impl Running {
@@ -225,12 +228,13 @@ impl Running {
     pub async fn stop(mut self) {
         self.getting_ready = None;
         if let Some(health) = &self.health {
-            health.send_replace(ServingStatus::NotServing);
+            health.set(ServingStatus::NotServing).await;
         }
         self.lifetime.leave();
         tokio::time::sleep(self.drain.delay).await;
-        // Every Watch ends with the switch.
-        self.health = None;
+        if let Some(health) = self.health.take() {
+            health.end_watches().await;
+        }
         self.lifetime.drain();
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.await;

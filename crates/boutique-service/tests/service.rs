@@ -77,9 +77,13 @@ async fn over_the_wire(service: &Obedient, settings: &Env) -> anyhow::Result<(Ch
     Ok((channel(&env, SERVICE.addr_key)?, running))
 }
 
-fn inside_the_process(service: &Obedient, settings: &Env) -> anyhow::Result<(Channel, Running)> {
+async fn inside_the_process(
+    service: &Obedient,
+    settings: &Env,
+) -> anyhow::Result<(Channel, Running)> {
     let mut env = settings.clone();
-    let running = inproc(SERVICE, &mut env, App::grpc(ad_service::answered_by(service.clone())))?;
+    let app = App::grpc(ad_service::answered_by(service.clone()));
+    let running = inproc(SERVICE, &mut env, app).await?;
     Ok((channel(&env, SERVICE.addr_key)?, running))
 }
 
@@ -122,7 +126,7 @@ async fn a_call_ends_well_or_with_the_right_code_over_the_wire() -> anyhow::Resu
 async fn a_call_ends_well_or_with_the_right_code_inside_the_process() -> anyhow::Result<()> {
     let service = Obedient::default();
     let settings = Env::from([("AD_TIMEOUT", "300ms")]);
-    let (ads, _running) = inside_the_process(&service, &settings)?;
+    let (ads, _running) = inside_the_process(&service, &settings).await?;
     behaves(&service, ads).await
 }
 
@@ -220,7 +224,7 @@ async fn rolling_over_to_new_replicas_loses_no_call_and_repeats_none() -> anyhow
 #[tokio::test]
 async fn a_stop_waits_for_detached_work() -> anyhow::Result<()> {
     let service = Obedient::default();
-    let (ads, running) = inside_the_process(&service, &Env::default())?;
+    let (ads, running) = inside_the_process(&service, &Env::default()).await?;
     tell(&ads, "detach").await?;
 
     running.stop().await;

@@ -4,12 +4,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use boutique_proto::health::HealthCheckRequest;
-use boutique_proto::health::health_check_response::ServingStatus;
-use boutique_proto::health::health_client::HealthClient;
 use boutique_service::testing::connect;
 use boutique_service::{Env, Running};
 use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::redis_server::RedisServer;
 use crate::{add, cart, empty, get, item, with};
