@@ -2,7 +2,7 @@
 //! same settings it has in a cluster, and the address that the next one finds it by is set under
 //! the same name. Only the scheme differs, `inproc:` instead of a host and port.
 
-use boutique_service::{App, Env, Running, Service, inproc, spawn};
+use boutique_service::{App, Env, Running, ServiceSpec, inproc, spawn};
 
 /// The open shop: the frontend, and the nine services behind it.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Shop {
     async fn start(
         &mut self,
         env: &mut Env,
-        service: Service,
+        service: ServiceSpec,
         routes: impl AsyncFnOnce(&Env) -> anyhow::Result<App>,
     ) -> anyhow::Result<()> {
         let app = routes(env).await?;

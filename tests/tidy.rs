@@ -228,6 +228,7 @@ fn the_readmes_settings_are_the_codes() {
         let is_service = text.contains("/services/") && text.contains("/src/");
         if (is_service && reads.iter().any(|file| text.ends_with(&format!("/src/{file}"))))
             || text.contains("/crates/boutique-service/src/")
+            || text.ends_with("/crates/boutique-proto/src/services.rs")
             || (text.ends_with("/src/main.rs") && !text.contains("/tools/"))
         {
             in_code.extend(settings_in(&fs::read_to_string(&path).unwrap()));

@@ -1,4 +1,4 @@
-//! Generates the wire from `proto/`, without `protoc`.
+//! Generates messages, clients and servers from `proto/`, without `protoc`.
 
 use std::fmt::Write as _;
 
@@ -20,57 +20,82 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// tonic's stubs of a service, and beside them a module with a type for each of its unary calls.
+/// Generates tonic's stubs of a service, and a module with its methods as types and a typed client.
 struct Stubs {
     tonic: Box<dyn ServiceGenerator>,
 }
 
 impl ServiceGenerator for Stubs {
     fn generate(&mut self, service: Service, code: &mut String) {
-        // Text is written to a string, which takes everything.
-        let _ = calls(&service, code);
+        // Writing to a string does not fail.
+        let _ = methods(&service, code);
         self.tonic.generate(service, code);
     }
 }
 
-fn calls(service: &Service, code: &mut String) -> std::fmt::Result {
+/// Writes the module of a service: its methods as types, its typed client, and its server.
+fn methods(service: &Service, code: &mut String) -> std::fmt::Result {
     let Service { name, proto_name, package, .. } = service;
     let module = name.to_snake_case();
     let handler = format!("super::{module}_server::{name}");
-    let mut inserts = String::new();
-    writeln!(code, "/// The calls of `{package}.{proto_name}`.\npub mod {module} {{")?;
+    let (mut inserts, mut calls) = (String::new(), String::new());
+    writeln!(code, "/// `{package}.{proto_name}`.\npub mod {module} {{")?;
     let unary =
         |method: &&prost_build::Method| !method.client_streaming && !method.server_streaming;
     for method in service.methods.iter().filter(unary) {
-        let (call, function) = (&method.proto_name, &method.name);
+        let (rpc, function) = (&method.proto_name, &method.name);
         let (request, response) = (&method.input_type, &method.output_type);
         writeln!(
             code,
             "
-            /// `{package}.{proto_name}/{call}`.
+            /// `{package}.{proto_name}/{rpc}`.
             #[derive(Debug, Clone, Copy)]
-            pub struct {call};
-            impl crate::Rpc for {call} {{
-                const PATH: &'static str = \"/{package}.{proto_name}/{call}\";
+            pub struct {rpc};
+            impl crate::Rpc for {rpc} {{
+                const PATH: &'static str = \"/{package}.{proto_name}/{rpc}\";
                 type Request = super::{request};
                 type Response = super::{response};
             }}
-            impl<T: {handler}> crate::Handles<{call}> for T {{
+            impl<T: {handler}> crate::UnaryHandler<{rpc}> for T {{
                 fn handle(
                     &self,
                     request: tonic::Request<super::{request}>,
-                ) -> crate::Handling<'_, super::{response}> {{
+                ) -> crate::HandlerFuture<'_, super::{response}> {{
                     {handler}::{function}(self, request)
                 }}
             }}"
         )?;
-        writeln!(inserts, "handlers.insert::<{call}, T>(&service);")?;
+        writeln!(inserts, "handlers.insert::<{rpc}, T>(&service);")?;
+        writeln!(
+            calls,
+            "
+                /// Calls `{package}.{proto_name}/{rpc}`.
+                pub fn {function}(
+                    &self,
+                    request: super::{request},
+                ) -> impl Future<Output = Result<super::{response}, tonic::Status>> + Send {{
+                    self.0.unary::<{rpc}>(request)
+                }}"
+        )?;
     }
     writeln!(
         code,
         "
-            /// What answers them: over the wire, and to callers in the same process.
-            pub fn answered_by<T: {handler}>(
+            /// A typed client; cheap to clone.
+            #[derive(Debug, Clone)]
+            pub struct Client<C>(C);
+            impl<C: crate::UnaryChannel> Client<C> {{
+                {calls}
+            }}
+            impl<C> crate::TypedClient for Client<C> {{
+                type Channel = C;
+                const GRPC_SERVICE: &'static str = \"{package}.{proto_name}\";
+                fn new(channel: C) -> Self {{
+                    Self(channel)
+                }}
+            }}
+            /// Makes a server of `service`, and the handlers of its unary methods for callers in the same process.
+            pub fn into_server<T: {handler}>(
                 service: T,
             ) -> (super::{module}_server::{name}Server<T>, crate::Handlers) {{
                 let service = std::sync::Arc::new(service);

@@ -1,10 +1,11 @@
 //! Promise G1: card numbers and CVVs, of good requests and bad, are in nothing that the shop says,
 //! exports or stores.
 
-use boutique_proto::checkout_service::PlaceOrder;
-use boutique_proto::payment_service::Charge;
-use boutique_proto::{Address, ChargeRequest, CreditCardInfo, Money, PlaceOrderRequest};
-use boutique_service::{Env, channel};
+use boutique_proto::{
+    Address, ChargeRequest, CreditCardInfo, Money, PlaceOrderRequest, checkout_service,
+    payment_service,
+};
+use boutique_service::{Channel, Env, client};
 
 use crate::collector::Collector;
 use crate::processes::{Processes, settings};
@@ -52,12 +53,12 @@ fn card(number: &str) -> Option<CreditCardInfo> {
 
 /// The same cards straight to the two services that see them.
 async fn call(env: &Env) -> anyhow::Result<()> {
-    let payment = channel(env, "PAYMENT_SERVICE_ADDR")?;
-    let checkout = channel(env, "CHECKOUT_SERVICE_ADDR")?;
+    let payment: payment_service::Client<Channel> = client(env)?;
+    let checkout: checkout_service::Client<Channel> = client(env)?;
     for number in CARDS {
         for units in [1, -1] {
             let amount = Some(Money { currency_code: "USD".to_owned(), units, nanos: 0 });
-            let _ = payment.call(Charge, ChargeRequest { amount, credit_card: card(number) }).await;
+            let _ = payment.charge(ChargeRequest { amount, credit_card: card(number) }).await;
         }
         let order = PlaceOrderRequest {
             user_id: "nobody".to_owned(),
@@ -66,7 +67,7 @@ async fn call(env: &Env) -> anyhow::Result<()> {
             email: "someone@example.com".to_owned(),
             credit_card: card(number),
         };
-        let _ = checkout.call(PlaceOrder, order).await;
+        let _ = checkout.place_order(order).await;
     }
     Ok(())
 }

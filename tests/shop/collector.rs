@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use boutique_proto::Handlers;
 use boutique_service::testing::serve;
-use boutique_service::{App, Env, Running, Service};
+use boutique_service::{App, Env, Running, ServiceSpec};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Collector {
 impl Collector {
     pub(crate) async fn start() -> anyhow::Result<(Self, String, Running)> {
         let collector = Self::default();
-        let service = Service { name: "collector", port: 0, addr_key: "COLLECTOR_SERVICE_ADDR" };
+        let service = ServiceSpec::unlisted("collector", "COLLECTOR_SERVICE_ADDR");
         let app = App::grpc((TraceServiceServer::new(collector.clone()), Handlers::default()));
         let running = serve(service, &Env::default(), async |_: &Env| Ok(app)).await?;
         let address = running.address().unwrap().to_string();

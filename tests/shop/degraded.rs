@@ -121,7 +121,7 @@ impl ShippingService for NoTruck {
 /// Defect D7, as far as it goes without a ledger: who was charged for what can be told from the log.
 #[tokio::test]
 async fn a_charge_without_a_shipment_leaves_one_line_to_reconcile_it_by() -> anyhow::Result<()> {
-    let app = App::grpc(shipping_service::answered_by(NoTruck));
+    let app = App::grpc(shipping_service::into_server(NoTruck));
     let no_truck =
         serve(shippingservice::SERVICE, &Env::default(), async |_: &Env| Ok(app)).await?;
     let mut shop = Processes::ten(&settings([])).await?;

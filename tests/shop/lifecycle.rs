@@ -4,6 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use boutique_proto::services::SERVICES;
 use boutique_service::testing::connect;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -11,14 +12,14 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::processes::{Process, Processes, SERVICES, binary, settings};
+use crate::processes::{Process, Processes, binary, settings};
 
 /// Bad inputs C-01 and C-03, promise E10: exit code 2, and one line that names the setting.
 #[tokio::test]
 async fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() -> anyhow::Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0").await?;
     let port = taken.local_addr()?.port().to_string();
-    let everywhere: Vec<_> = SERVICES.iter().map(|(_, addr_key)| (*addr_key, "a:1")).collect();
+    let everywhere: Vec<_> = SERVICES.iter().map(|service| (service.addr_key, "a:1")).collect();
     for (name, setting, value, problem) in [
         ("boutique", "PORT", "abc", "must be a port, 0 to 65535"),
         ("boutique", "PORT", "65536", "must be a port, 0 to 65535"),

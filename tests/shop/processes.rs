@@ -7,24 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use boutique_proto::services::SERVICES;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Child;
 
 use crate::visitor::Visitor;
-
-/// Each service with the setting that holds its address, after those it calls.
-pub(crate) const SERVICES: [(&str, &str); 10] = [
-    ("adservice", "AD_SERVICE_ADDR"),
-    ("cartservice", "CART_SERVICE_ADDR"),
-    ("currencyservice", "CURRENCY_SERVICE_ADDR"),
-    ("emailservice", "EMAIL_SERVICE_ADDR"),
-    ("paymentservice", "PAYMENT_SERVICE_ADDR"),
-    ("productcatalogservice", "PRODUCT_CATALOG_SERVICE_ADDR"),
-    ("shippingservice", "SHIPPING_SERVICE_ADDR"),
-    ("recommendationservice", "RECOMMENDATION_SERVICE_ADDR"),
-    ("checkoutservice", "CHECKOUT_SERVICE_ADDR"),
-    ("frontend", "FRONTEND_ADDR"),
-];
 
 /// One running binary, and all it has printed so far.
 pub(crate) struct Process {
@@ -168,9 +155,9 @@ impl Processes {
         settings.insert("PORT".to_owned(), "0".to_owned());
         settings.insert("LISTEN_ADDR".to_owned(), "127.0.0.1".to_owned());
         let mut all = Vec::new();
-        for (name, addr_key) in SERVICES {
-            let mut process = Process::start(name, &settings)?;
-            settings.insert(addr_key.to_owned(), process.address().await?);
+        for service in &SERVICES {
+            let mut process = Process::start(service.name, &settings)?;
+            settings.insert(service.addr_key.to_owned(), process.address().await?);
             all.push(process);
         }
         let visitor = Visitor::new(format!("http://{}", settings["FRONTEND_ADDR"]));

@@ -1,4 +1,4 @@
-//! How messages become bytes: prost, with buffers of the size that these messages have.
+//! The codec of all clients and servers: prost, with initial buffers of the size of the shop's messages.
 
 use std::marker::PhantomData;
 
@@ -6,11 +6,10 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-/// Bytes that a buffer has to begin with. Nearly every message of the shop fits; tonic's own choice of 8 KiB
-/// is beyond what allocators keep at hand, and there are two such buffers at each end of a call. Larger
-/// messages make their buffers grow.
+/// The initial capacity of a buffer in bytes. Nearly every message of the shop fits; tonic's default of 8 KiB is
+/// slower to allocate, and there are two such buffers at each end of a call. Buffers grow for larger messages.
 const BUFFER: usize = 512;
-/// Bytes after which a stream's messages are sent on, as tonic has it.
+/// The size in bytes at which buffered messages of a stream are sent; tonic's default.
 const YIELD: usize = 32 * 1024;
 
 /// The codec of every generated client and server.

@@ -1,5 +1,5 @@
-//! Crossings between the wire's messages and the domain's types, and what makes a card safe to
-//! carry: it prints masked, and its memory is wiped when it is dropped.
+//! Conversions between messages and domain types, and the handling of cards: a card is masked in debug output, and
+//! its memory is zeroed when it is dropped.
 
 use std::fmt;
 
@@ -7,6 +7,22 @@ use boutique_money::{Money, MoneyError};
 use zeroize::Zeroize as _;
 
 use crate::CreditCardInfo;
+
+/// The error of an amount in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AmountError {
+    /// The field is not set.
+    #[error("an amount is missing")]
+    Missing,
+    /// The field holds no valid amount.
+    #[error("invalid amount: {0}")]
+    Invalid(#[from] MoneyError),
+}
+
+/// Parses an amount that a message must have.
+pub fn required_amount(field: Option<&crate::Money>) -> Result<Money, AmountError> {
+    Ok(Money::try_from(field.ok_or(AmountError::Missing)?)?)
+}
 
 impl TryFrom<&crate::Money> for Money {
     type Error = MoneyError;
@@ -26,7 +42,7 @@ impl From<Money> for crate::Money {
     }
 }
 
-/// Prints at most the last four digits, and those only of a number long enough to hide the rest.
+/// Prints at most the last four digits, and none of a number with fewer than twelve.
 impl fmt::Debug for CreditCardInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits: Vec<char> =
@@ -52,7 +68,7 @@ mod tests {
     use crate::ChargeRequest;
 
     #[test]
-    fn a_card_prints_masked_wherever_it_stands() {
+    fn card_is_masked_in_debug_output() {
         let mut card = CreditCardInfo::default();
         card.credit_card_number = "4432-8015-6152-0454".to_owned();
         card.credit_card_cvv = 672;
@@ -70,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn money_crosses_the_wire_and_back() {
+    fn money_converts_to_a_message_and_back() {
         let wire = crate::Money { currency_code: "EUR".to_owned(), units: -1, nanos: -750_000_000 };
         let money = Money::try_from(&wire).unwrap();
         assert_eq!(crate::Money::from(money), wire);

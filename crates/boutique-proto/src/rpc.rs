@@ -1,5 +1,4 @@
-//! Calls as types: what names one, what goes in and what comes out, and who answers it where no wire lies
-//! between.
+//! Unary methods as types, and the two sides of a call: a channel that makes it and a handler that answers it.
 
 use std::any::Any;
 use std::fmt;
@@ -9,47 +8,104 @@ use futures_util::future::BoxFuture;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-/// A unary call.
-pub trait Rpc: Send + 'static {
-    /// Its place on the wire: `/package.Service/Method`.
+use crate::services::ServiceSpec;
+
+/// A unary method.
+pub trait Rpc: Send + Sync + 'static {
+    /// `/package.Service/Method`.
     const PATH: &'static str;
-    /// What goes in.
+    /// The request message.
     type Request: Message + 'static;
-    /// What comes out, or as much of it as the caller reads.
-    type Response: Message + Default;
+    /// The response message.
+    type Response: Message + Default + 'static;
 }
 
-/// An answer that is being made.
-pub type Handling<'a, T> = BoxFuture<'a, Result<Response<T>, Status>>;
-
-/// A service that answers a call.
-pub trait Handles<R: Rpc>: Send + Sync {
-    /// Answers it.
-    fn handle(&self, request: Request<R::Request>) -> Handling<'_, R::Response>;
+/// A way to make unary calls, whatever lies between caller and handler.
+pub trait UnaryChannel: Clone {
+    /// Calls a method.
+    fn unary<R: Rpc>(
+        &self,
+        request: R::Request,
+    ) -> impl Future<Output = Result<R::Response, Status>> + Send;
 }
 
-/// Who answers the calls of one service inside the process.
+/// A generated client of one service: it has the methods of that service and no others.
+///
+/// ```
+/// # use boutique_proto::{Cart, GetCartRequest, UnaryChannel, cart_service};
+/// # async fn example(cart: cart_service::Client<impl UnaryChannel>) -> Result<Cart, tonic::Status> {
+/// cart.get_cart(GetCartRequest { user_id: "u".to_owned() }).await
+/// # }
+/// ```
+///
+/// A call to another service does not compile:
+///
+/// ```compile_fail,E0599
+/// # use boutique_proto::{Cart, GetCartRequest, UnaryChannel, payment_service};
+/// # async fn example(payment: payment_service::Client<impl UnaryChannel>) -> Result<Cart, tonic::Status> {
+/// payment.get_cart(GetCartRequest { user_id: "u".to_owned() }).await
+/// # }
+/// ```
+pub trait TypedClient {
+    /// The channel that it calls through.
+    type Channel;
+    /// The `package.Service` that it calls.
+    const GRPC_SERVICE: &'static str;
+
+    /// Makes a client that calls through `channel`.
+    fn new(channel: Self::Channel) -> Self;
+
+    /// The service's row in [`crate::services::SERVICES`], if it has one.
+    fn spec() -> Option<&'static ServiceSpec> {
+        ServiceSpec::of_grpc(Self::GRPC_SERVICE)
+    }
+}
+
+/// The future of a response.
+pub type HandlerFuture<'a, T> = BoxFuture<'a, Result<Response<T>, Status>>;
+
+/// A service that answers a unary method.
+pub trait UnaryHandler<R: Rpc>: Send + Sync {
+    /// Answers one request.
+    fn handle(&self, request: Request<R::Request>) -> HandlerFuture<'_, R::Response>;
+}
+
+/// The unary methods of a process's service, to be called without a connection.
 #[derive(Clone, Default)]
-pub struct Handlers(Vec<Arc<dyn Any + Send + Sync>>);
+pub struct Handlers {
+    /// Each an `Arc<dyn UnaryHandler<R>>` of its own `R`.
+    handlers: Vec<Arc<dyn Any + Send + Sync>>,
+    paths: Vec<&'static str>,
+}
 
 impl Handlers {
-    /// Lets a service answer a call.
-    pub fn insert<R: Rpc, T: Handles<R> + 'static>(&mut self, service: &Arc<T>) {
-        let service: Arc<dyn Handles<R>> = service.clone();
-        self.0.push(Arc::new(service));
+    /// Registers a service as the handler of a method.
+    pub fn insert<R: Rpc, T: UnaryHandler<R> + 'static>(&mut self, service: &Arc<T>) {
+        let handler: Arc<dyn UnaryHandler<R>> = service.clone();
+        self.handlers.push(Arc::new(handler));
+        self.paths.push(R::PATH);
     }
 
-    /// Who answers a call, if somebody does.
-    pub fn get<R: Rpc>(&self) -> Option<&dyn Handles<R>> {
+    /// Adds the methods of another service.
+    pub fn extend(&mut self, other: Self) {
+        self.handlers.extend(other.handlers);
+        self.paths.extend(other.paths);
+    }
+
+    /// Returns the handler registered for a method, if any.
+    pub fn get<R: Rpc>(&self) -> Option<&Arc<dyn UnaryHandler<R>>> {
         // A service has at most four.
-        let handler =
-            self.0.iter().find_map(|handler| handler.downcast_ref::<Arc<dyn Handles<R>>>());
-        handler.map(Arc::as_ref)
+        self.handlers.iter().find_map(|handler| handler.downcast_ref())
+    }
+
+    /// Returns true if the method at `path` is unary and has a handler.
+    pub fn has(&self, path: &str) -> bool {
+        self.paths.contains(&path)
     }
 }
 
 impl fmt::Debug for Handlers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Handlers").field(&self.0.len()).finish()
+        f.debug_tuple("Handlers").field(&self.paths).finish()
     }
 }

@@ -12,25 +12,23 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use boutique_proto::product_catalog_service::{self, GetProduct};
 use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
 use boutique_proto::product_catalog_service_server::{
     ProductCatalogService, ProductCatalogServiceServer,
 };
 use boutique_proto::{
     Empty, GetProductRequest, ListProductsResponse, Money, Product, SearchProductsRequest,
-    SearchProductsResponse,
+    SearchProductsResponse, product_catalog_service, services,
 };
 use boutique_service::testing::serve;
-use boutique_service::{App, Env, Service, channel};
+use boutique_service::{App, Channel, Env, ServiceSpec, client};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tonic::{Request, Response, Status};
 
 const ROUNDS: usize = 11;
 const CALLS: usize = 20_000;
-const SERVICE: Service =
-    Service { name: "productcatalogservice", port: 0, addr_key: "PRODUCT_CATALOG_SERVICE_ADDR" };
+const SERVICE: ServiceSpec = services::PRODUCT_CATALOG;
 
 struct Catalog;
 
@@ -74,7 +72,11 @@ fn main() {
     match arguments.get(1).map(String::as_str) {
         Some("server") => runtime.block_on(server(&arguments[2])),
         Some("client") => {
-            runtime.block_on(client(&arguments[2], &arguments[3], arguments[4].parse().unwrap()));
+            runtime.block_on(call_from(
+                &arguments[2],
+                &arguments[3],
+                arguments[4].parse().unwrap(),
+            ));
         }
         _ => compare(),
     }
@@ -82,7 +84,7 @@ fn main() {
 
 async fn server(kind: &str) {
     if kind == "ours" {
-        let app = App::grpc(product_catalog_service::answered_by(Catalog));
+        let app = App::grpc(product_catalog_service::into_server(Catalog));
         let running = serve(SERVICE, &Env::default(), async |_: &Env| Ok(app)).await.unwrap();
         println!("{}", running.address().unwrap());
         std::future::pending::<()>().await;
@@ -99,15 +101,12 @@ async fn server(kind: &str) {
 }
 
 /// Calls, and prints the nanoseconds of CPU that took here.
-async fn client(kind: &str, address: &str, in_flight: usize) {
+async fn call_from(kind: &str, address: &str, in_flight: usize) {
     if kind == "ours" {
         let mut env = Env::default();
         env.set(SERVICE.addr_key, address);
-        let channel = channel(&env, SERVICE.addr_key).unwrap();
-        println!(
-            "{}",
-            calls(in_flight, async |request| channel.call(GetProduct, request).await).await
-        );
+        let catalog: product_catalog_service::Client<Channel> = client(&env).unwrap();
+        println!("{}", calls(in_flight, async |request| catalog.get_product(request).await).await);
     } else {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
         let connected = endpoint.unwrap().connect().await.unwrap();

@@ -6,7 +6,8 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boutique_proto::Rpc;
+use boutique_proto::services::ServiceSpec;
+use boutique_proto::{Rpc, TypedClient, UnaryChannel};
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -24,29 +25,6 @@ use crate::env::{Env, EnvError};
 use crate::frame::{self, framed};
 use crate::layer::{Served, rpc_attributes};
 use crate::peer::Peer;
-
-/// How long a call may take by default, in milliseconds, and the setting that says otherwise. A
-/// caller with less time left makes it less. The budgets of the whole shop are drawn so that the
-/// sum along every path stays inside the budget of the page it serves.
-const EDGES: [(&str, &str, u64); 17] = [
-    ("hipstershop.AdService/GetAds", "AD_TIMEOUT", 100),
-    ("hipstershop.CartService/AddItem", "CART_ADD_TIMEOUT", 800),
-    ("hipstershop.CartService/GetCart", "CART_TIMEOUT", 500),
-    ("hipstershop.CartService/EmptyCart", "CART_TIMEOUT", 500),
-    ("hipstershop.CheckoutService/PlaceOrder", "CHECKOUT_TIMEOUT", 8_000),
-    ("hipstershop.CurrencyService/Convert", "CURRENCY_TIMEOUT", 300),
-    ("hipstershop.CurrencyService/GetSupportedCurrencies", "CURRENCY_TIMEOUT", 300),
-    ("hipstershop.EmailService/SendOrderConfirmation", "EMAIL_TIMEOUT", 2_000),
-    ("hipstershop.PaymentService/Charge", "PAYMENT_TIMEOUT", 3_000),
-    ("hipstershop.ProductCatalogService/GetProduct", "PRODUCT_CATALOG_TIMEOUT", 500),
-    ("hipstershop.ProductCatalogService/ListProducts", "PRODUCT_CATALOG_TIMEOUT", 500),
-    ("hipstershop.ProductCatalogService/SearchProducts", "PRODUCT_CATALOG_TIMEOUT", 500),
-    ("hipstershop.RecommendationService/ListRecommendations", "RECOMMENDATION_TIMEOUT", 200),
-    ("hipstershop.ShippingService/GetQuote", "SHIPPING_QUOTE_TIMEOUT", 500),
-    ("hipstershop.ShippingService/ShipOrder", "SHIPPING_TIMEOUT", 2_000),
-    ("grpc.health.v1.Health/Check", "HEALTH_TIMEOUT", 1_000),
-    ("grpc.health.v1.Health/List", "HEALTH_TIMEOUT", 1_000),
-];
 
 /// What a caller keeps of its own time for the way back, so that a late answer is told apart from
 /// a lost one.
@@ -85,7 +63,8 @@ enum Route {
 /// A channel to the address that the setting `addr_key` holds: `host:port`, `http://host:port`,
 /// `dns:///host:port`, or `inproc:name` for a service of this process. It connects at the first
 /// call, so services start in any order.
-pub fn channel(env: &Env, addr_key: &str) -> Result<Channel, EnvError> {
+pub fn channel(env: &Env, spec: &ServiceSpec) -> Result<Channel, EnvError> {
+    let addr_key = spec.addr_key;
     let address = env.require(addr_key)?;
     let route = match address.strip_prefix("inproc:") {
         Some(name) => {
@@ -96,10 +75,9 @@ pub fn channel(env: &Env, addr_key: &str) -> Result<Channel, EnvError> {
         }
         None => network(env, addr_key, address)?,
     };
-    let mut timeouts = Vec::with_capacity(EDGES.len());
-    for (method, setting, default) in EDGES {
-        let default = Duration::from_millis(default);
-        timeouts.push((method, env.duration(setting)?.unwrap_or(default)));
+    let mut timeouts = Vec::with_capacity(spec.methods.len());
+    for method in spec.methods {
+        timeouts.push((method.path, env.duration(method.timeout_key)?.unwrap_or(method.timeout)));
     }
     Ok(Channel { route, timeouts: timeouts.into() })
 }
@@ -119,12 +97,27 @@ fn network(env: &Env, addr_key: &str, address: &str) -> Result<Route, EnvError> 
     Ok(Route::Network(peers.collect()))
 }
 
+impl UnaryChannel for Channel {
+    fn unary<R: Rpc>(
+        &self,
+        request: R::Request,
+    ) -> impl Future<Output = Result<R::Response, Status>> + Send {
+        self.call::<R>(request)
+    }
+}
+
+/// A client of the service that the type names, at the address that its setting holds.
+pub fn client<T: TypedClient<Channel = Channel>>(env: &Env) -> Result<T, EnvError> {
+    let spec = T::spec().ok_or_else(|| EnvError::new(T::GRPC_SERVICE, "is not a service"))?;
+    Ok(T::new(channel(env, spec)?))
+}
+
 impl Channel {
     /// Calls a service, within the edge's limit or what the caller has left where that is less.
-    pub async fn call<R: Rpc>(&self, _rpc: R, message: R::Request) -> Result<R::Response, Status> {
+    async fn call<R: Rpc>(&self, message: R::Request) -> Result<R::Response, Status> {
         let method = R::PATH.trim_start_matches('/');
         let now = Instant::now();
-        let timeout = self.timeout(method, now)?;
+        let timeout = self.timeout(R::PATH, now)?;
         let deadline = now + timeout;
         let (trace, span) = trace_call(method);
         let outcome = match &self.route {
@@ -148,13 +141,16 @@ impl Channel {
         outcome
     }
 
-    fn timeout(&self, method: &str, now: Instant) -> Result<Duration, Status> {
-        let edge = self.timeouts.iter().find(|(name, _)| *name == method);
+    fn timeout(&self, path: &str, now: Instant) -> Result<Duration, Status> {
+        let edge = self.timeouts.iter().find(|(known, _)| *known == path);
         let limit = edge.map_or(OTHER_EDGES, |(_, limit)| *limit);
         let Some(deadline) = Call::peek(|call| call.deadline).flatten() else { return Ok(limit) };
         let left = deadline.saturating_duration_since(now).saturating_sub(RESERVE);
         if left.is_zero() {
-            return Err(Status::deadline_exceeded(format!("no time left to call {method}")));
+            return Err(Status::deadline_exceeded(format!(
+                "no time left to call {}",
+                path.trim_start_matches('/')
+            )));
         }
         Ok(limit.min(left))
     }

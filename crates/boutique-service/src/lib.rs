@@ -2,7 +2,7 @@
 //! ([`run`]), a server with health, reflection, traces, deadlines and panic isolation ([`spawn`]),
 //! typed callers ([`channel`]), and the way out ([`Running::stop`]).
 //!
-//! A service is a [`Service`] constant and a function that makes its [`App`] from an [`Env`];
+//! A service is a [`ServiceSpec`] constant and a function that makes its [`App`] from an [`Env`];
 //! `main` hands both to [`run`].
 
 mod cache;
@@ -23,9 +23,10 @@ pub mod testing;
 
 pub use crate::cache::Cache;
 pub use crate::call::{detach, time_left, trace_id, with_deadline};
-pub use crate::client::{Channel, channel};
+pub use crate::client::{Channel, channel, client};
 pub use crate::deadline::Late;
 pub use crate::env::{Env, EnvError, parse_duration};
 pub use crate::layer::already_logged;
 pub use crate::process::{process, run};
-pub use crate::server::{App, Running, Service, inproc, spawn};
+pub use crate::server::{App, Running, inproc, spawn};
+pub use boutique_proto::services::ServiceSpec;

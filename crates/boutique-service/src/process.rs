@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use boutique_proto::services::{MethodSpec, ServiceSpec, Threads};
+use boutique_proto::{Rpc as _, UnaryChannel as _};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -16,18 +18,30 @@ use crate::client::{channel, set_worker};
 use crate::env::{Env, EnvError};
 use crate::health::Check;
 use crate::log;
-use crate::server::{App, Running, Service, port, spawn};
+use crate::server::{App, Running, port, spawn};
 
-/// Where the healthcheck finds the service; a name that no process has a setting by.
-const HEALTH_ADDR: &str = "healthcheck";
+/// The service's health as `healthcheck` calls it. No process has a setting of this name.
+const HEALTH: ServiceSpec = ServiceSpec {
+    methods: &[MethodSpec {
+        path: Check::PATH,
+        timeout_key: "HEALTH_TIMEOUT",
+        timeout: Duration::from_secs(1),
+        idempotent: true,
+    }],
+    ..ServiceSpec::unlisted("health", "healthcheck")
+};
 
 /// Runs one service as a process until SIGTERM or SIGINT. With `healthcheck` as first argument it
 /// asks the running one instead, and succeeds if that is SERVING.
-pub fn run(service: Service, routes: impl AsyncFnOnce(&Env) -> anyhow::Result<App>) -> ExitCode {
+pub fn run(
+    service: ServiceSpec,
+    routes: impl AsyncFnOnce(&Env) -> anyhow::Result<App>,
+) -> ExitCode {
     let env = Env::from_process();
-    // The frontend's requests are pages: many calls each, and worth every core. A service behind
-    // it answers small calls, which one thread does with half the work of two.
-    let workers = if service.name == "frontend" { cores() } else { 1 };
+    let workers = match service.threads {
+        Threads::One => 1,
+        Threads::PerCore => cores(),
+    };
     match std::env::args().nth(1).as_deref() {
         None => process(service.name, env, workers, async |env| {
             let app = routes(env).await?;
@@ -133,16 +147,16 @@ fn cores() -> usize {
 }
 
 /// Asks the service of this name on this machine, at the port that `PORT` gives it.
-fn healthcheck(service: Service, mut env: Env) -> anyhow::Result<()> {
+fn healthcheck(service: ServiceSpec, mut env: Env) -> anyhow::Result<()> {
     let port = port(service.port, &env)?;
     let ip = match env.parse("LISTEN_ADDR", "an IP address")? {
         Some(ip) if !IpAddr::is_unspecified(&ip) => ip,
         Some(_) | None => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
-    env.set(HEALTH_ADDR, SocketAddr::new(ip, port).to_string());
+    env.set(HEALTH.addr_key, SocketAddr::new(ip, port).to_string());
     current_thread()?.block_on(async {
-        let health = channel(&env, HEALTH_ADDR)?;
-        let check = health.call(Check, HealthCheckRequest::default());
+        let health = channel(&env, &HEALTH)?;
+        let check = health.unary::<Check>(HealthCheckRequest::default());
         let answer = tokio::time::timeout(Duration::from_secs(2), check).await;
         let status = answer.context("no answer")?.map_err(|status| {
             anyhow::anyhow!("not healthy: {:?} {}", status.code(), status.message())

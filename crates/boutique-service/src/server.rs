@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::body::Body;
 use boutique_proto::Handlers;
+use boutique_proto::services::ServiceSpec;
 use http::Request;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,18 +27,6 @@ use crate::env::{Env, EnvError};
 use crate::health::Health;
 use crate::layer::Served;
 use crate::telemetry::Tracing;
-
-/// A service's identity: its workload name, default port, and the setting that holds its address,
-/// all as upstream has them.
-#[derive(Debug, Clone, Copy)]
-pub struct Service {
-    /// The workload, as in `service.name`.
-    pub name: &'static str,
-    /// Where it listens when `PORT` says nothing.
-    pub port: u16,
-    /// The setting by which others find it.
-    pub addr_key: &'static str,
-}
 
 /// What a service answers, before it is served.
 #[derive(Debug, Clone)]
@@ -143,7 +132,7 @@ impl Drain {
 
 /// Binds `PORT` (or the service's own port) on `LISTEN_ADDR` (or every address) and serves `app`
 /// there with health and reflection.
-pub async fn spawn(service: Service, env: &Env, app: App) -> anyhow::Result<Running> {
+pub async fn spawn(service: ServiceSpec, env: &Env, app: App) -> anyhow::Result<Running> {
     let (served, health, getting_ready) = serve(service, env, app).await?;
     let (listener, address) = bind(service.port, env)?;
     let lifetime = Lifetime::default();
@@ -167,7 +156,7 @@ pub async fn spawn(service: Service, env: &Env, app: App) -> anyhow::Result<Runn
 
 /// Serves `app` inside this process alone, and sets the service's address in `env` so that those
 /// who are opened after it find it.
-pub async fn inproc(service: Service, env: &mut Env, app: App) -> anyhow::Result<Running> {
+pub async fn inproc(service: ServiceSpec, env: &mut Env, app: App) -> anyhow::Result<Running> {
     let (served, health, getting_ready) = serve(service, env, app).await?;
     env.inproc.insert(service.name, served.clone());
     env.set(service.addr_key, format!("inproc:{}", service.name));
@@ -183,7 +172,7 @@ pub async fn inproc(service: Service, env: &mut Env, app: App) -> anyhow::Result
 }
 
 async fn serve(
-    service: Service,
+    service: ServiceSpec,
     env: &Env,
     app: App,
 ) -> anyhow::Result<(Arc<Served>, Health, Option<GettingReady>)> {

@@ -6,13 +6,15 @@ use anyhow::Context as _;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::env::Env;
-use crate::server::{App, Running, Service, spawn};
+use boutique_proto::services::ServiceSpec;
+
+use crate::server::{App, Running, spawn};
 
 /// Serves `routes` on loopback and calls it over the wire. Where the process's environment holds
 /// the service's address, as in `CART_SERVICE_ADDR=localhost:7070 cargo test -p cartservice`, the
 /// same cases run against whatever listens there, and nothing is started.
 pub async fn loopback(
-    service: Service,
+    service: ServiceSpec,
     env: &Env,
     routes: impl AsyncFnOnce(&Env) -> anyhow::Result<App>,
 ) -> anyhow::Result<(Channel, Option<Running>)> {
@@ -30,7 +32,7 @@ pub fn connect(address: impl Display) -> anyhow::Result<Channel> {
 
 /// Serves `routes` on a free loopback port.
 pub async fn serve(
-    service: Service,
+    service: ServiceSpec,
     env: &Env,
     routes: impl AsyncFnOnce(&Env) -> anyhow::Result<App>,
 ) -> anyhow::Result<Running> {

@@ -10,18 +10,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use boutique_proto::ad_service::{self, GetAds};
 use boutique_proto::ad_service_server::AdService;
-use boutique_proto::{AdRequest, AdResponse};
+use boutique_proto::{AdRequest, AdResponse, ad_service, services};
 use boutique_service::testing::serve;
-use boutique_service::{App, Channel, Env, Running, Service, channel, detach, inproc, time_left};
+use boutique_service::{
+    App, Channel, Env, Running, ServiceSpec, client, detach, inproc, time_left,
+};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tonic::{Code, Request, Response, Status};
 
-const SERVICE: Service = Service { name: "adservice", port: 0, addr_key: "AD_SERVICE_ADDR" };
+const SERVICE: ServiceSpec = services::AD;
+type Ads = ad_service::Client<Channel>;
 
 /// Does what the first context key says.
 #[derive(Clone, Default)]
@@ -69,30 +71,27 @@ impl AdService for Obedient {
     }
 }
 
-async fn over_the_wire(service: &Obedient, settings: &Env) -> anyhow::Result<(Channel, Running)> {
-    let app = App::grpc(ad_service::answered_by(service.clone()));
+async fn over_the_wire(service: &Obedient, settings: &Env) -> anyhow::Result<(Ads, Running)> {
+    let app = App::grpc(ad_service::into_server(service.clone()));
     let running = serve(SERVICE, settings, async |_: &Env| Ok(app)).await?;
     let mut env = settings.clone();
     env.set(SERVICE.addr_key, running.address().unwrap().to_string());
-    Ok((channel(&env, SERVICE.addr_key)?, running))
+    Ok((client(&env)?, running))
 }
 
-async fn inside_the_process(
-    service: &Obedient,
-    settings: &Env,
-) -> anyhow::Result<(Channel, Running)> {
+async fn inside_the_process(service: &Obedient, settings: &Env) -> anyhow::Result<(Ads, Running)> {
     let mut env = settings.clone();
-    let app = App::grpc(ad_service::answered_by(service.clone()));
+    let app = App::grpc(ad_service::into_server(service.clone()));
     let running = inproc(SERVICE, &mut env, app).await?;
-    Ok((channel(&env, SERVICE.addr_key)?, running))
+    Ok((client(&env)?, running))
 }
 
-async fn tell(ads: &Channel, order: &str) -> Result<AdResponse, Status> {
-    ads.call(GetAds, AdRequest { context_keys: vec![order.to_owned()] }).await
+async fn tell(ads: &Ads, order: &str) -> Result<AdResponse, Status> {
+    ads.get_ads(AdRequest { context_keys: vec![order.to_owned()] }).await
 }
 
 /// Promises C2 and F6, trap T6: the same over the wire and by a function call.
-async fn behaves(service: &Obedient, ads: Channel) -> anyhow::Result<()> {
+async fn behaves(service: &Obedient, ads: Ads) -> anyhow::Result<()> {
     let panicked = tell(&ads, "panic").await.unwrap_err();
     assert_eq!((panicked.code(), panicked.message()), (Code::Internal, "internal error"));
     tell(&ads, "").await?;
@@ -136,10 +135,10 @@ async fn a_peer_that_is_not_there_is_unavailable_and_used_once_it_is() -> anyhow
     let mut env = Env::from([("LISTEN_ADDR", "127.0.0.1"), ("AD_TIMEOUT", "5s")]);
     env.set("PORT", free.port().to_string());
     env.set(SERVICE.addr_key, free.to_string());
-    let ads = channel(&env, SERVICE.addr_key)?;
+    let ads: Ads = client(&env)?;
     assert_eq!(tell(&ads, "").await.unwrap_err().code(), Code::Unavailable);
 
-    let app = App::grpc(ad_service::answered_by(Obedient::default()));
+    let app = App::grpc(ad_service::into_server(Obedient::default()));
     let _running = boutique_service::spawn(SERVICE, &env, app).await?;
     tell(&ads, "").await?;
     Ok(())
@@ -185,7 +184,7 @@ async fn rolling_over_to_new_replicas_loses_no_call_and_repeats_none() -> anyhow
     let (switch, to) = watch::channel(running.address().unwrap());
     let mut env = settings.clone();
     env.set(SERVICE.addr_key, proxy(to).await?.to_string());
-    let ads = channel(&env, SERVICE.addr_key)?;
+    let ads: Ads = client(&env)?;
 
     let over = Arc::new(AtomicUsize::new(0));
     let callers: Vec<_> = (0..8)
@@ -247,7 +246,7 @@ async fn reflection_is_off_unless_it_is_asked_for() -> anyhow::Result<()> {
         ("0", true, false),
     ] {
         let settings = Env::from([("GRPC_REFLECTION", setting)]);
-        let app = App::grpc(ad_service::answered_by(Obedient::default()));
+        let app = App::grpc(ad_service::into_server(Obedient::default()));
         let app = if by_itself { app.with_reflection() } else { app };
         let running = serve(SERVICE, &settings, async |_: &Env| Ok(app)).await?;
         let endpoint = format!("http://{}", running.address().unwrap());
@@ -302,7 +301,7 @@ async fn an_answer_that_is_none_gets_the_code_that_grpc_defines_for_it() -> anyh
         let running = serve(SERVICE, &Env::default(), async |_: &Env| Ok(App::http(app))).await?;
         let mut env = Env::default();
         env.set(SERVICE.addr_key, running.address().unwrap().to_string());
-        let answer = tell(&channel(&env, SERVICE.addr_key)?, "").await;
+        let answer = tell(&client(&env)?, "").await;
         assert_eq!(answer.map_or_else(|status| status.code(), |_| Code::Ok), code, "{told}");
     }
     Ok(())

@@ -5,12 +5,13 @@ mod domain;
 mod grpc;
 
 use boutique_proto::ad_service;
-use boutique_service::{App, Env, Service};
+use boutique_proto::services::{self, ServiceSpec};
+use boutique_service::{App, Env};
 
-/// The workload's name, default port and address setting, as upstream has them.
-pub const SERVICE: Service = Service { name: "adservice", port: 9555, addr_key: "AD_SERVICE_ADDR" };
+/// The service's row in the table: names, default port, address setting and methods.
+pub const SERVICE: ServiceSpec = services::AD;
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(_env: &Env) -> anyhow::Result<App> {
-    Ok(App::grpc(ad_service::answered_by(grpc::Ads)))
+    Ok(App::grpc(ad_service::into_server(grpc::Ads)))
 }

@@ -9,15 +9,15 @@ mod store;
 use std::sync::Arc;
 
 use boutique_proto::cart_service;
-use boutique_service::{App, Env, Service};
+use boutique_proto::services::{self, ServiceSpec};
+use boutique_service::{App, Env};
 
-/// The workload's name, default port and address setting, as upstream has them.
-pub const SERVICE: Service =
-    Service { name: "cartservice", port: 7070, addr_key: "CART_SERVICE_ADDR" };
+/// The service's row in the table: names, default port, address setting and methods.
+pub const SERVICE: ServiceSpec = services::CART;
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let store = Arc::new(config::store(env)?);
     let ready = store::first_contact(store.clone());
-    Ok(App::grpc(cart_service::answered_by(grpc::Carts::new(store))).ready_when(ready))
+    Ok(App::grpc(cart_service::into_server(grpc::Carts::new(store))).ready_when(ready))
 }

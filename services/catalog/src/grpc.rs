@@ -1,20 +1,17 @@
-//! The wire side in: a message, one look at the catalogue, a message.
+//! Inbound adapter: reads a message, looks into the catalog, and writes a message.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use boutique_proto::product_catalog_service::GetProduct;
 use boutique_proto::product_catalog_service_server::ProductCatalogService;
 use boutique_proto::{
-    Empty, GetProductRequest, Handles, Handling, ListIds, ListProductsResponse, ListShared,
-    ListedIds, SearchProductsRequest, SearchProductsResponse, Shared, SharedProducts, Sharing,
+    Empty, GetProductRequest, ListProductsResponse, SearchProductsRequest, SearchProductsResponse,
 };
 use tonic::{Request, Response, Status};
 
 use crate::domain::{Product, Refusal};
 use crate::store::{Stock, Store};
 
-#[derive(Clone)]
 pub(crate) struct ProductCatalog {
     store: Arc<Store>,
     extra_latency: Duration,
@@ -39,8 +36,7 @@ impl ProductCatalogService for ProductCatalog {
         &self,
         _request: Request<Empty>,
     ) -> Result<Response<ListProductsResponse>, Status> {
-        let products = self.stock().await.messages.products.iter().map(own).collect();
-        Ok(Response::new(ListProductsResponse { products }))
+        Ok(Response::new(self.stock().await.messages.clone()))
     }
 
     async fn get_product(
@@ -48,7 +44,7 @@ impl ProductCatalogService for ProductCatalog {
         request: Request<GetProductRequest>,
     ) -> Result<Response<boutique_proto::Product>, Status> {
         let stock = self.stock().await;
-        Ok(Response::new(own(stock.find(&request.get_ref().id)?)))
+        Ok(Response::new(stock.find(&request.get_ref().id)?.clone()))
     }
 
     async fn search_products(
@@ -57,38 +53,8 @@ impl ProductCatalogService for ProductCatalog {
     ) -> Result<Response<SearchProductsResponse>, Status> {
         let stock = self.stock().await;
         let places = stock.catalogue.search(&request.get_ref().query)?;
-        let results = places.map(|place| own(&stock.messages.products[place])).collect();
+        let results = places.map(|place| stock.messages.products[place].clone()).collect();
         Ok(Response::new(SearchProductsResponse { results }))
-    }
-}
-
-fn own(product: &Shared<boutique_proto::Product>) -> boutique_proto::Product {
-    (**product).clone()
-}
-
-// Whoever asks from inside the process and only reads is given what everybody is given.
-
-impl Handles<Sharing<GetProduct>> for ProductCatalog {
-    fn handle(
-        &self,
-        request: Request<GetProductRequest>,
-    ) -> Handling<'_, Shared<boutique_proto::Product>> {
-        Box::pin(async move {
-            let stock = self.stock().await;
-            Ok(Response::new(stock.find(&request.get_ref().id)?.clone()))
-        })
-    }
-}
-
-impl Handles<ListShared> for ProductCatalog {
-    fn handle(&self, _request: Request<Empty>) -> Handling<'_, SharedProducts> {
-        Box::pin(async { Ok(Response::new(self.stock().await.messages.clone())) })
-    }
-}
-
-impl Handles<ListIds> for ProductCatalog {
-    fn handle(&self, _request: Request<Empty>) -> Handling<'_, Shared<ListedIds>> {
-        Box::pin(async { Ok(Response::new(self.stock().await.ids.clone())) })
     }
 }
 

@@ -8,13 +8,12 @@ mod store;
 
 use std::sync::Arc;
 
-use boutique_proto::product_catalog_service::{self, GetProduct};
-use boutique_proto::{ListIds, ListShared, Sharing};
-use boutique_service::{App, Env, Service};
+use boutique_proto::product_catalog_service;
+use boutique_proto::services::{self, ServiceSpec};
+use boutique_service::{App, Env};
 
-/// The workload's name, default port and address setting, as upstream has them.
-pub const SERVICE: Service =
-    Service { name: "productcatalogservice", port: 3550, addr_key: "PRODUCT_CATALOG_SERVICE_ADDR" };
+/// The service's row in the table: names, default port, address setting and methods.
+pub const SERVICE: ServiceSpec = services::PRODUCT_CATALOG;
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
@@ -22,10 +21,5 @@ pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let store = Arc::new(store::Store::open(config.file)?);
     store::obey_signals(store.clone())?;
     let catalog = grpc::ProductCatalog::new(store, config.extra_latency);
-    let (server, mut handlers) = product_catalog_service::answered_by(catalog.clone());
-    let catalog = Arc::new(catalog);
-    handlers.insert::<Sharing<GetProduct>, _>(&catalog);
-    handlers.insert::<ListShared, _>(&catalog);
-    handlers.insert::<ListIds, _>(&catalog);
-    Ok(App::grpc((server, handlers)))
+    Ok(App::grpc(product_catalog_service::into_server(catalog)))
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use boutique_money::Money;
-use boutique_proto::{ListedId, ListedIds, Shared, SharedProducts};
+use boutique_proto::ListProductsResponse;
 use boutique_service::EnvError;
 use prost::Message as _;
 use serde::Deserialize;
@@ -25,24 +25,17 @@ const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 /// A catalogue, and what is said of it: messages made once, in the same order.
 pub(crate) struct Stock {
     pub(crate) catalogue: Catalogue,
-    pub(crate) messages: SharedProducts,
-    pub(crate) ids: Shared<ListedIds>,
+    pub(crate) messages: ListProductsResponse,
 }
 
 impl Stock {
     fn new(catalogue: Catalogue) -> Self {
-        let products = catalogue.products();
-        let message = |product| Shared::from(boutique_proto::Product::from(product));
-        let id = |product: &Product| ListedId { id: product.id.clone() };
-        Self {
-            messages: SharedProducts { products: products.iter().map(message).collect() },
-            ids: ListedIds { products: products.iter().map(id).collect() }.into(),
-            catalogue,
-        }
+        let products = catalogue.products().iter().map(boutique_proto::Product::from).collect();
+        Self { messages: ListProductsResponse { products }, catalogue }
     }
 
     /// The product with exactly this id.
-    pub(crate) fn find(&self, id: &str) -> Result<&Shared<boutique_proto::Product>, Refusal> {
+    pub(crate) fn find(&self, id: &str) -> Result<&boutique_proto::Product, Refusal> {
         Ok(&self.messages.products[self.catalogue.find(id)?])
     }
 }

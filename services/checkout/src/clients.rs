@@ -1,28 +1,33 @@
-//! The wire side out: the six services an order needs.
+//! Outbound adapters: the six services that an order needs.
 
-use boutique_service::{Channel, Env, EnvError, channel};
+use boutique_proto::{
+    cart_service, currency_service, email_service, payment_service, product_catalog_service,
+    shipping_service,
+};
+use boutique_service::{Channel, Env, EnvError, client};
 use tonic::{Code, Status};
 
-/// A way to call each service; cheap to clone.
+/// A client of each service; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Clients {
-    pub(crate) cart: Channel,
-    pub(crate) catalog: Channel,
-    pub(crate) currency: Channel,
-    pub(crate) email: Channel,
-    pub(crate) payment: Channel,
-    pub(crate) shipping: Channel,
+    pub(crate) cart: cart_service::Client<Channel>,
+    pub(crate) catalog: product_catalog_service::Client<Channel>,
+    pub(crate) currency: currency_service::Client<Channel>,
+    pub(crate) email: email_service::Client<Channel>,
+    pub(crate) payment: payment_service::Client<Channel>,
+    pub(crate) shipping: shipping_service::Client<Channel>,
 }
 
 impl Clients {
+    /// Reads the services' addresses and deadlines.
     pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
         Ok(Self {
-            shipping: channel(env, "SHIPPING_SERVICE_ADDR")?,
-            catalog: channel(env, "PRODUCT_CATALOG_SERVICE_ADDR")?,
-            cart: channel(env, "CART_SERVICE_ADDR")?,
-            currency: channel(env, "CURRENCY_SERVICE_ADDR")?,
-            email: channel(env, "EMAIL_SERVICE_ADDR")?,
-            payment: channel(env, "PAYMENT_SERVICE_ADDR")?,
+            shipping: client(env)?,
+            catalog: client(env)?,
+            cart: client(env)?,
+            currency: client(env)?,
+            email: client(env)?,
+            payment: client(env)?,
         })
     }
 }

@@ -7,14 +7,14 @@ mod grpc;
 mod order;
 
 use boutique_proto::checkout_service;
-use boutique_service::{App, Env, Service};
+use boutique_proto::services::{self, ServiceSpec};
+use boutique_service::{App, Env};
 
-/// The workload's name, default port and address setting, as upstream has them.
-pub const SERVICE: Service =
-    Service { name: "checkoutservice", port: 5050, addr_key: "CHECKOUT_SERVICE_ADDR" };
+/// The service's row in the table: names, default port, address setting and methods.
+pub const SERVICE: ServiceSpec = services::CHECKOUT;
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let clients = clients::Clients::from_env(env)?;
-    Ok(App::grpc(checkout_service::answered_by(grpc::Checkout::new(clients))))
+    Ok(App::grpc(checkout_service::into_server(grpc::Checkout::new(clients))))
 }

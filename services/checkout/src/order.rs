@@ -3,16 +3,10 @@
 //! becomes of the caller.
 
 use boutique_money::{CurrencyCode, Money};
-use boutique_proto::cart_service::{EmptyCart, GetCart};
-use boutique_proto::currency_service::Convert;
-use boutique_proto::email_service::SendOrderConfirmation;
-use boutique_proto::payment_service::Charge;
-use boutique_proto::product_catalog_service::GetProduct;
-use boutique_proto::shipping_service::{GetQuote, ShipOrder};
 use boutique_proto::{
     Address, CartItem, ChargeRequest, CreditCardInfo, CurrencyConversionRequest, EmptyCartRequest,
     GetCartRequest, GetProductRequest, GetQuoteRequest, OrderItem, OrderResult,
-    SendOrderConfirmationRequest, Sharing, ShipOrderRequest,
+    SendOrderConfirmationRequest, ShipOrderRequest,
 };
 use boutique_service::{already_logged, detach, time_left, with_deadline};
 use futures_util::future::{try_join, try_join_all};
@@ -83,7 +77,7 @@ impl Order {
 
     async fn cart(&self, clients: &Clients) -> Result<Vec<CartItem>, Status> {
         let request = GetCartRequest { user_id: self.user_id.clone() };
-        let cart = clients.cart.call(GetCart, request).await.map_err(|cause| {
+        let cart = clients.cart.get_cart(request).await.map_err(|cause| {
             failed_because("cart failure: failed to get user cart during checkout", cause)
         })?;
         let items = cart.items;
@@ -97,7 +91,7 @@ impl Order {
         let attempt = "shipping quote failure: failed to get shipping quote";
         let request =
             GetQuoteRequest { address: Some(self.address.clone()), items: items.to_vec() };
-        let quote = clients.shipping.call(GetQuote, request).await;
+        let quote = clients.shipping.get_quote(request).await;
         let quote = quote.map_err(|cause| failed_because(attempt, cause))?;
         amount(quote.cost_usd.as_ref()).map_err(|cause| failed_because(attempt, cause))
     }
@@ -108,7 +102,7 @@ impl Order {
             from: Some(from.into()),
             to_code: self.currency.to_string(),
         };
-        let wire = clients.currency.call(Convert, request).await?;
+        let wire = clients.currency.convert(request).await?;
         // Upstream prices what it has no rate for at nothing, and that is a free order.
         if wire.units == 0 && wire.nanos == 0 && !from.is_zero() {
             return Err(Status::invalid_argument("unsupported currency code"));
@@ -146,7 +140,7 @@ impl Prepared {
             amount: Some(self.total.into()),
             credit_card: Some(self.order.card.clone()),
         };
-        let charged = clients.payment.call(Charge, request).await;
+        let charged = clients.payment.charge(request).await;
         charged.map(|answer| answer.transaction_id).map_err(|cause| {
             if cause.code() == Code::DeadlineExceeded {
                 let id = &self.order.id;
@@ -170,7 +164,7 @@ impl Charged {
             self;
         let request =
             ShipOrderRequest { address: Some(order.address.clone()), items: items.clone() };
-        let shipped = clients.shipping.call(ShipOrder, request).await.map_err(|cause| {
+        let shipped = clients.shipping.ship_order(request).await.map_err(|cause| {
             let id = &order.id;
             error!(
                 order.id = %id,
@@ -204,7 +198,7 @@ impl Charged {
         detach(confirm(clients.clone(), order.email, result.clone()));
         // Waited for, within its edge's deadline: the next page must show an empty cart.
         let request = EmptyCartRequest { user_id: order.user_id };
-        if let Err(cause) = clients.cart.call(EmptyCart, request).await {
+        if let Err(cause) = clients.cart.empty_cart(request).await {
             warn!(order.id = %id, error = in_go(&cause), "left the cart of order {id} as it was");
         }
         Ok(result)
@@ -214,7 +208,7 @@ impl Charged {
 async fn confirm(clients: Clients, email: String, order: OrderResult) {
     let id = order.order_id.clone();
     let request = SendOrderConfirmationRequest { email, order: Some(order) };
-    if let Err(cause) = clients.email.call(SendOrderConfirmation, request).await {
+    if let Err(cause) = clients.email.send_order_confirmation(request).await {
         warn!(order.id = %id, error = in_go(&cause), "sent no confirmation of order {id}");
     }
 }
@@ -223,7 +217,7 @@ async fn confirm(clients: Clients, email: String, order: OrderResult) {
 async fn price_in_usd(clients: &Clients, item: &CartItem) -> Result<Money, Status> {
     let attempt = format!("failed to prepare order: failed to get product #{:?}", item.product_id);
     let request = GetProductRequest { id: item.product_id.clone() };
-    let product = clients.catalog.call(Sharing(GetProduct), request).await;
+    let product = clients.catalog.get_product(request).await;
     let product = product.map_err(|cause| failed(&attempt, cause))?;
     let price = amount(product.price_usd.as_ref()).map_err(|cause| failed(&attempt, cause))?;
     match price.is_positive() {

@@ -1,26 +1,21 @@
 //! The wire side in: a message, one domain call, a message.
 
 use boutique_money::{CurrencyCode, Money};
-use boutique_proto::currency_service::GetSupportedCurrencies;
 use boutique_proto::currency_service_server::CurrencyService;
-use boutique_proto::{
-    CurrencyConversionRequest, Empty, GetSupportedCurrenciesResponse, Handles, Handling, Shared,
-    Sharing,
-};
+use boutique_proto::{CurrencyConversionRequest, Empty, GetSupportedCurrenciesResponse};
 use tonic::{Request, Response, Status};
 
 use crate::domain::{Rates, Refusal};
 
-#[derive(Clone)]
 pub(crate) struct Currency {
     rates: Rates,
-    supported: Shared<GetSupportedCurrenciesResponse>,
+    supported: GetSupportedCurrenciesResponse,
 }
 
 impl Currency {
     pub(crate) fn new(rates: Rates) -> Self {
         let currency_codes = rates.codes().map(|code| code.to_string()).collect();
-        Self { rates, supported: GetSupportedCurrenciesResponse { currency_codes }.into() }
+        Self { rates, supported: GetSupportedCurrenciesResponse { currency_codes } }
     }
 }
 
@@ -30,7 +25,7 @@ impl CurrencyService for Currency {
         &self,
         _request: Request<Empty>,
     ) -> Result<Response<GetSupportedCurrenciesResponse>, Status> {
-        Ok(Response::new((*self.supported).clone()))
+        Ok(Response::new(self.supported.clone()))
     }
 
     async fn convert(
@@ -42,16 +37,6 @@ impl CurrencyService for Currency {
         let from = Money::try_from(from).map_err(Refusal::Amount)?;
         let to = CurrencyCode::parse(to_code).map_err(|_| Refusal::Unsupported)?;
         Ok(Response::new(self.rates.convert(from, to)?.into()))
-    }
-}
-
-/// Whoever asks from inside the process and only reads is given what everybody is given.
-impl Handles<Sharing<GetSupportedCurrencies>> for Currency {
-    fn handle(
-        &self,
-        _request: Request<Empty>,
-    ) -> Handling<'_, Shared<GetSupportedCurrenciesResponse>> {
-        Box::pin(async { Ok(Response::new(self.supported.clone())) })
     }
 }
 

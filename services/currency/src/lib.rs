@@ -5,21 +5,15 @@ mod config;
 mod domain;
 mod grpc;
 
-use std::sync::Arc;
+use boutique_proto::currency_service;
+use boutique_proto::services::{self, ServiceSpec};
+use boutique_service::{App, Env};
 
-use boutique_proto::Sharing;
-use boutique_proto::currency_service::{self, GetSupportedCurrencies};
-use boutique_service::{App, Env, Service};
-
-/// The workload's name and address setting, as upstream has them; the port is that of its manifest.
-pub const SERVICE: Service =
-    Service { name: "currencyservice", port: 7000, addr_key: "CURRENCY_SERVICE_ADDR" };
+/// The service's row in the table: names, default port, address setting and methods.
+pub const SERVICE: ServiceSpec = services::CURRENCY;
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let rates = config::rates(env)?;
-    let currency = grpc::Currency::new(rates);
-    let (server, mut handlers) = currency_service::answered_by(currency.clone());
-    handlers.insert::<Sharing<GetSupportedCurrencies>, _>(&Arc::new(currency));
-    Ok(App::grpc((server, handlers)))
+    Ok(App::grpc(currency_service::into_server(grpc::Currency::new(rates))))
 }

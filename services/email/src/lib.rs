@@ -6,14 +6,14 @@ mod domain;
 mod grpc;
 
 use boutique_proto::email_service;
-use boutique_service::{App, Env, Service};
+use boutique_proto::services::{self, ServiceSpec};
+use boutique_service::{App, Env};
 
-/// The workload's name, default port and address setting, as upstream has them.
-pub const SERVICE: Service =
-    Service { name: "emailservice", port: 8080, addr_key: "EMAIL_SERVICE_ADDR" };
+/// The service's row in the table: names, default port, address setting and methods.
+pub const SERVICE: ServiceSpec = services::EMAIL;
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let delivery = delivery::Delivery::from_env(env)?;
-    Ok(App::grpc(email_service::answered_by(grpc::Email::new(delivery))))
+    Ok(App::grpc(email_service::into_server(grpc::Email::new(delivery))))
 }

@@ -4,39 +4,32 @@
 use std::sync::Arc;
 
 use boutique_money::{CurrencyCode, Money};
-use boutique_proto::ad_service::GetAds;
-use boutique_proto::cart_service::{AddItem, EmptyCart, GetCart};
-use boutique_proto::checkout_service::PlaceOrder;
-use boutique_proto::currency_service::{Convert, GetSupportedCurrencies};
-use boutique_proto::product_catalog_service::GetProduct;
-use boutique_proto::recommendation_service::ListRecommendations;
-use boutique_proto::shipping_service::GetQuote;
 use boutique_proto::{
     Ad, AdRequest, AddItemRequest, CartItem, CurrencyConversionRequest, Empty, EmptyCartRequest,
-    GetCartRequest, GetProductRequest, GetQuoteRequest, GetSupportedCurrenciesResponse,
-    ListRecommendationsRequest, ListShared, OrderResult, PlaceOrderRequest, Product, Shared,
-    Sharing,
+    GetCartRequest, GetProductRequest, GetQuoteRequest, ListRecommendationsRequest, OrderResult,
+    PlaceOrderRequest, Product, ad_service, cart_service, checkout_service, currency_service,
+    product_catalog_service, recommendation_service, shipping_service,
 };
-use boutique_service::{Cache, Channel, Env, EnvError, channel};
+use boutique_service::{Cache, Channel, Env, EnvError, client};
 use futures_util::future::try_join_all;
 use tonic::Status;
 
 /// A way to call each service; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Clients {
-    ad: Channel,
-    cart: Channel,
-    catalog: Channel,
-    checkout: Channel,
-    currency: Channel,
-    recommendation: Channel,
-    shipping: Channel,
+    ad: ad_service::Client<Channel>,
+    cart: cart_service::Client<Channel>,
+    catalog: product_catalog_service::Client<Channel>,
+    checkout: checkout_service::Client<Channel>,
+    currency: currency_service::Client<Channel>,
+    recommendation: recommendation_service::Client<Channel>,
+    shipping: shipping_service::Client<Channel>,
     cached: Arc<Cached>,
 }
 
 /// What pages may show a little late.
 struct Cached {
-    currencies: Cache<(), Shared<GetSupportedCurrenciesResponse>>,
+    currencies: Cache<(), Arc<[String]>>,
     products: Cache<(), Arc<[Arc<Priced>]>>,
     product: Cache<String, Arc<Priced>>,
     converted: Cache<(Money, CurrencyCode), Money>,
@@ -44,20 +37,20 @@ struct Cached {
 
 /// A product with a price that has been checked.
 pub(crate) struct Priced {
-    pub(crate) product: Shared<Product>,
+    pub(crate) product: Product,
     pub(crate) price: Money,
 }
 
 impl Clients {
     pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
         Ok(Self {
-            catalog: channel(env, "PRODUCT_CATALOG_SERVICE_ADDR")?,
-            currency: channel(env, "CURRENCY_SERVICE_ADDR")?,
-            cart: channel(env, "CART_SERVICE_ADDR")?,
-            recommendation: channel(env, "RECOMMENDATION_SERVICE_ADDR")?,
-            checkout: channel(env, "CHECKOUT_SERVICE_ADDR")?,
-            shipping: channel(env, "SHIPPING_SERVICE_ADDR")?,
-            ad: channel(env, "AD_SERVICE_ADDR")?,
+            catalog: client(env)?,
+            currency: client(env)?,
+            cart: client(env)?,
+            recommendation: client(env)?,
+            checkout: client(env)?,
+            shipping: client(env)?,
+            ad: client(env)?,
             cached: Arc::new(Cached {
                 currencies: Cache::from_env(env)?,
                 products: Cache::from_env(env)?,
@@ -73,10 +66,11 @@ impl Clients {
     }
 
     /// The currencies that have a rate, in the table's order.
-    pub(crate) async fn currencies(
-        &self,
-    ) -> Result<Shared<GetSupportedCurrenciesResponse>, Status> {
-        let ask = async || self.currency.call(Sharing(GetSupportedCurrencies), Empty {}).await;
+    pub(crate) async fn currencies(&self) -> Result<Arc<[String]>, Status> {
+        let ask = async || {
+            let answer = self.currency.get_supported_currencies(Empty {}).await?;
+            Ok(answer.currency_codes.into())
+        };
         self.cached.currencies.get(&(), ask).await
     }
 
@@ -88,7 +82,7 @@ impl Clients {
     async fn ask_to_convert(&self, from: Money, to: CurrencyCode) -> Result<Money, Status> {
         let request =
             CurrencyConversionRequest { from: Some(from.into()), to_code: to.to_string() };
-        let wire = self.currency.call(Convert, request).await?;
+        let wire = self.currency.convert(request).await?;
         if wire.units == 0 && wire.nanos == 0 && !from.is_zero() {
             return Err(Status::internal("the converted price is nothing"));
         }
@@ -101,7 +95,7 @@ impl Clients {
 
     pub(crate) async fn products(&self) -> Result<Arc<[Arc<Priced>]>, Status> {
         let ask = async || {
-            let answer = self.catalog.call(ListShared, Empty {}).await?;
+            let answer = self.catalog.list_products(Empty {}).await?;
             answer.products.into_iter().map(priced).collect()
         };
         self.cached.products.get(&(), ask).await
@@ -110,30 +104,30 @@ impl Clients {
     pub(crate) async fn product(&self, id: &str) -> Result<Arc<Priced>, Status> {
         let ask = async || {
             let request = GetProductRequest { id: id.to_owned() };
-            priced(self.catalog.call(Sharing(GetProduct), request).await?)
+            priced(self.catalog.get_product(request).await?)
         };
         self.cached.product.get(id, ask).await
     }
 
     pub(crate) async fn cart(&self, user_id: &str) -> Result<Vec<CartItem>, Status> {
         let request = GetCartRequest { user_id: user_id.to_owned() };
-        Ok(self.cart.call(GetCart, request).await?.items)
+        Ok(self.cart.get_cart(request).await?.items)
     }
 
     pub(crate) async fn add_item(&self, user_id: &str, item: CartItem) -> Result<(), Status> {
         let request = AddItemRequest { user_id: user_id.to_owned(), item: Some(item) };
-        self.cart.call(AddItem, request).await.map(|_| ())
+        self.cart.add_item(request).await.map(|_| ())
     }
 
     pub(crate) async fn empty_cart(&self, user_id: &str) -> Result<(), Status> {
         let request = EmptyCartRequest { user_id: user_id.to_owned() };
-        self.cart.call(EmptyCart, request).await.map(|_| ())
+        self.cart.empty_cart(request).await.map(|_| ())
     }
 
     /// What shipping these items costs, in US dollars.
     pub(crate) async fn quote(&self, items: Vec<CartItem>) -> Result<Money, Status> {
         let request = GetQuoteRequest { address: None, items };
-        amount(self.shipping.call(GetQuote, request).await?.cost_usd.as_ref())
+        amount(self.shipping.get_quote(request).await?.cost_usd.as_ref())
     }
 
     /// Products to show beside those with the given ids, all of them known to the catalogue.
@@ -143,20 +137,20 @@ impl Clients {
         product_ids: Vec<String>,
     ) -> Result<Vec<Arc<Priced>>, Status> {
         let request = ListRecommendationsRequest { user_id: user_id.to_owned(), product_ids };
-        let answer = self.recommendation.call(ListRecommendations, request).await?;
+        let answer = self.recommendation.list_recommendations(request).await?;
         let ids = answer.product_ids;
         try_join_all(ids.iter().map(|id| self.product(id))).await
     }
 
     pub(crate) async fn ads(&self, context_keys: Vec<String>) -> Result<Vec<Ad>, Status> {
-        Ok(self.ad.call(GetAds, AdRequest { context_keys }).await?.ads)
+        Ok(self.ad.get_ads(AdRequest { context_keys }).await?.ads)
     }
 
     pub(crate) async fn place_order(
         &self,
         request: PlaceOrderRequest,
     ) -> Result<OrderResult, Status> {
-        let placed = self.checkout.call(PlaceOrder, request).await?;
+        let placed = self.checkout.place_order(request).await?;
         placed.order.ok_or_else(|| Status::internal("the order is missing"))
     }
 }
@@ -167,7 +161,7 @@ pub(crate) fn amount(wire: Option<&boutique_proto::Money>) -> Result<Money, Stat
     Money::try_from(wire).map_err(|error| Status::internal(format!("invalid amount: {error}")))
 }
 
-fn priced(product: Shared<Product>) -> Result<Arc<Priced>, Status> {
+fn priced(product: Product) -> Result<Arc<Priced>, Status> {
     let price = amount(product.price_usd.as_ref())?;
     Ok(Arc::new(Priced { product, price }))
 }

@@ -5,13 +5,13 @@ mod domain;
 mod grpc;
 
 use boutique_proto::payment_service;
-use boutique_service::{App, Env, Service};
+use boutique_proto::services::{self, ServiceSpec};
+use boutique_service::{App, Env};
 
-/// The workload's name and address setting, as upstream has them; the port is that of its manifest.
-pub const SERVICE: Service =
-    Service { name: "paymentservice", port: 50051, addr_key: "PAYMENT_SERVICE_ADDR" };
+/// The service's row in the table: names, default port, address setting and methods.
+pub const SERVICE: ServiceSpec = services::PAYMENT;
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(_env: &Env) -> anyhow::Result<App> {
-    Ok(App::grpc(payment_service::answered_by(grpc::Payment)))
+    Ok(App::grpc(payment_service::into_server(grpc::Payment)))
 }

@@ -1,24 +1,29 @@
-//! The wire side out: the catalogue, of which only the ids matter here.
+//! Outbound adapter: the product catalog, of which only the ids are needed.
 
-use boutique_proto::{Empty, ListIds, ListedIds, Shared};
-use boutique_service::{Cache, Channel, Env, EnvError, channel};
+use std::sync::Arc;
+
+use boutique_proto::{Empty, product_catalog_service};
+use boutique_service::{Cache, Channel, Env, EnvError, client};
 use tonic::Status;
 
-/// The catalogue's ids, kept for `CACHE_TTL`.
+/// The ids of the catalog's products, kept for `CACHE_TTL`.
 pub(crate) struct Catalog {
-    channel: Channel,
-    ids: Cache<(), Shared<ListedIds>>,
+    catalog: product_catalog_service::Client<Channel>,
+    ids: Cache<(), Arc<[String]>>,
 }
 
 impl Catalog {
+    /// Reads `PRODUCT_CATALOG_SERVICE_ADDR` and `CACHE_TTL`.
     pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
-        let channel = channel(env, "PRODUCT_CATALOG_SERVICE_ADDR")?;
-        Ok(Self { channel, ids: Cache::from_env(env)? })
+        Ok(Self { catalog: client(env)?, ids: Cache::from_env(env)? })
     }
 
-    /// `ListProducts`, with everything but the ids left unread: decoding whole products would cost
-    /// several times what this service does for itself.
-    pub(crate) async fn ids(&self) -> Result<Shared<ListedIds>, Status> {
-        self.ids.get(&(), async || self.channel.call(ListIds, Empty {}).await).await
+    /// Returns the ids of all products.
+    pub(crate) async fn ids(&self) -> Result<Arc<[String]>, Status> {
+        let ask = async || {
+            let listed = self.catalog.list_products(Empty {}).await?;
+            Ok(listed.products.into_iter().map(|product| product.id).collect())
+        };
+        self.ids.get(&(), ask).await
     }
 }

@@ -8,11 +8,10 @@ const MOST: usize = 5;
 
 /// At most five ids that are not in `seen`, uniformly and in random order. It draws only as many as
 /// it needs if all that was seen is among them, so a large catalogue costs no more than a small one.
-pub(crate) fn suggest(ids: &[impl AsRef<str>], seen: &[String], rng: &mut impl Rng) -> Vec<String> {
+pub(crate) fn suggest(ids: &[String], seen: &[String], rng: &mut impl Rng) -> Vec<String> {
     let drawn = index::sample(rng, ids.len(), ids.len().min(MOST + seen.len()));
-    let drawn = drawn.into_iter().map(|place| ids[place].as_ref());
-    let unseen = drawn.filter(|id| !seen.iter().any(|seen| seen == id));
-    unseen.take(MOST).map(str::to_owned).collect()
+    let drawn = drawn.into_iter().map(|place| &ids[place]);
+    drawn.filter(|id| !seen.contains(id)).take(MOST).cloned().collect()
 }
 
 #[cfg(test)]

@@ -23,13 +23,13 @@ impl RecommendationService for Recommendation {
         &self,
         request: Request<ListRecommendationsRequest>,
     ) -> Result<Response<ListRecommendationsResponse>, Status> {
-        let listed = self.catalog.ids().await.map_err(|cause| {
+        let ids = self.catalog.ids().await.map_err(|cause| {
             let mut status = Status::unavailable("cannot list the products");
             status.set_source(std::sync::Arc::new(cause));
             status
         })?;
         let seen = &request.get_ref().product_ids;
-        let product_ids = domain::suggest(&listed.products, seen, &mut rand::rng());
+        let product_ids = domain::suggest(&ids, seen, &mut rand::rng());
         Ok(Response::new(ListRecommendationsResponse { product_ids }))
     }
 }

@@ -6,14 +6,14 @@ mod domain;
 mod grpc;
 
 use boutique_proto::recommendation_service;
-use boutique_service::{App, Env, Service};
+use boutique_proto::services::{self, ServiceSpec};
+use boutique_service::{App, Env};
 
-/// The workload's name, default port and address setting, as upstream has them.
-pub const SERVICE: Service =
-    Service { name: "recommendationservice", port: 8080, addr_key: "RECOMMENDATION_SERVICE_ADDR" };
+/// The service's row in the table: names, default port, address setting and methods.
+pub const SERVICE: ServiceSpec = services::RECOMMENDATION;
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env) -> anyhow::Result<App> {
     let catalog = clients::Catalog::from_env(env)?;
-    Ok(App::grpc(recommendation_service::answered_by(grpc::Recommendation::new(catalog))))
+    Ok(App::grpc(recommendation_service::into_server(grpc::Recommendation::new(catalog))))
 }

@@ -7,16 +7,15 @@ use boutique_proto::product_catalog_service_server::ProductCatalogService;
 use boutique_proto::recommendation_service_client::RecommendationServiceClient;
 use boutique_proto::{
     Empty, GetProductRequest, ListProductsResponse, ListRecommendationsRequest, Product,
-    SearchProductsRequest, SearchProductsResponse, product_catalog_service,
+    SearchProductsRequest, SearchProductsResponse, product_catalog_service, services,
 };
 use boutique_service::testing::{loopback, serve};
-use boutique_service::{App, Env, Running, Service};
+use boutique_service::{App, Env, Running, ServiceSpec};
 use recommendationservice::{SERVICE, routes};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
-const CATALOG: Service =
-    Service { name: "productcatalogservice", port: 0, addr_key: "PRODUCT_CATALOG_SERVICE_ADDR" };
+const CATALOG: ServiceSpec = services::PRODUCT_CATALOG;
 
 /// A catalogue of these ids, or one that fails.
 struct Catalog(Option<Arc<[&'static str]>>);
@@ -52,7 +51,7 @@ type Started = (RecommendationServiceClient<Channel>, Running, Option<Running>);
 
 async fn start(ids: Option<&[&'static str]>) -> anyhow::Result<Started> {
     let catalog = Catalog(ids.map(Arc::from));
-    let app = async |_: &Env| Ok(App::grpc(product_catalog_service::answered_by(catalog)));
+    let app = async |_: &Env| Ok(App::grpc(product_catalog_service::into_server(catalog)));
     let catalog = serve(CATALOG, &Env::default(), app).await?;
     let mut env = Env::default();
     env.set(CATALOG.addr_key, catalog.address().unwrap().to_string());

@@ -4,14 +4,14 @@
 mod domain;
 mod grpc;
 
+use boutique_proto::services::{self, ServiceSpec};
 use boutique_proto::shipping_service;
-use boutique_service::{App, Env, Service};
+use boutique_service::{App, Env};
 
-/// The workload's name, default port and address setting, as upstream has them.
-pub const SERVICE: Service =
-    Service { name: "shippingservice", port: 50051, addr_key: "SHIPPING_SERVICE_ADDR" };
+/// The service's row in the table: names, default port, address setting and methods.
+pub const SERVICE: ServiceSpec = services::SHIPPING;
 
 /// Everything this service answers, ready to be served. Reflection is on, as upstream has it.
 pub async fn routes(_env: &Env) -> anyhow::Result<App> {
-    Ok(App::grpc(shipping_service::answered_by(grpc::Shipping)).with_reflection())
+    Ok(App::grpc(shipping_service::into_server(grpc::Shipping)).with_reflection())
 }

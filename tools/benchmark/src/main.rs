@@ -13,6 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use boutique_proto::services::SERVICES;
 use clap::{Args, Parser, Subcommand};
 
 use crate::plan::{HOME, Sample, Session, median};
@@ -213,7 +214,7 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
 /// How large each binary is.
 fn sizes(machine: &Machine) -> anyhow::Result<String> {
     let names =
-        system::SERVICES.map(|(name, _)| name).into_iter().chain(["boutique", "loadgenerator"]);
+        SERVICES.map(|service| service.name).into_iter().chain(["boutique", "loadgenerator"]);
     let size = |name| {
         let bytes = std::fs::metadata(machine.bin.join(name))?.len();
         anyhow::Ok(format!("{name} {:.1}", bytes as f64 / 1e6))

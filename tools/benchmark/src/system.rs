@@ -4,23 +4,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use boutique_proto::services::SERVICES;
 
 use crate::plan::{HOME, WORKLOADS, Workload};
 use crate::process::{Machine, Meter, Running, first_page, free_ports};
 
-/// Each service with the setting that holds its address, after those it calls.
-pub(crate) const SERVICES: [(&str, &str); 10] = [
-    ("adservice", "AD_SERVICE_ADDR"),
-    ("cartservice", "CART_SERVICE_ADDR"),
-    ("currencyservice", "CURRENCY_SERVICE_ADDR"),
-    ("emailservice", "EMAIL_SERVICE_ADDR"),
-    ("paymentservice", "PAYMENT_SERVICE_ADDR"),
-    ("productcatalogservice", "PRODUCT_CATALOG_SERVICE_ADDR"),
-    ("shippingservice", "SHIPPING_SERVICE_ADDR"),
-    ("recommendationservice", "RECOMMENDATION_SERVICE_ADDR"),
-    ("checkoutservice", "CHECKOUT_SERVICE_ADDR"),
-    ("frontend", "FRONTEND_ADDR"),
-];
 /// How long the cached profile keeps what it may.
 const CACHE_TTL: &str = "10s";
 
@@ -68,14 +56,14 @@ impl System {
     pub(crate) fn ten(machine: &Machine, label: &str, extra: &Settings) -> anyhow::Result<Self> {
         let mut env = settings([("TOKIO_WORKER_THREADS", "1"), ("LISTEN_ADDR", "127.0.0.1")]);
         let ports: [u16; SERVICES.len()] = free_ports()?;
-        for ((_, setting), port) in SERVICES.iter().zip(ports) {
-            env.insert((*setting).to_owned(), format!("127.0.0.1:{port}"));
+        for (service, port) in SERVICES.iter().zip(ports) {
+            env.insert(service.addr_key.to_owned(), format!("127.0.0.1:{port}"));
         }
         env.extend(extra.clone());
         let mut parts = Vec::new();
-        for ((name, _), port) in SERVICES.into_iter().zip(ports) {
+        for (service, port) in SERVICES.iter().zip(ports) {
             env.insert("PORT".to_owned(), port.to_string());
-            parts.push((name, machine.part(name, label, &env)?));
+            parts.push((service.name, machine.part(service.name, label, &env)?));
         }
         let began = Instant::now();
         let (mut meters, mut processes) = (Vec::new(), Vec::new());
@@ -93,15 +81,15 @@ impl System {
     pub(crate) fn floor(machine: &Machine, label: &str, is_reduced: bool) -> anyhow::Result<Self> {
         let mut env = Settings::new();
         let (mut meters, mut processes) = (Vec::new(), Vec::new());
-        for (name, setting) in SERVICES {
-            let kind = match name {
+        for service in &SERVICES {
+            let kind = match service.name {
                 "frontend" if is_reduced => "frontend-reduced",
                 "recommendationservice" if is_reduced => "recommendationservice-reduced",
                 name => name,
             };
             let (process, address) = machine.floor(kind, label, &env)?;
-            env.insert(setting.to_owned(), address);
-            meters.push((name.to_owned(), process.meter()));
+            env.insert(service.addr_key.to_owned(), address);
+            meters.push((service.name.to_owned(), process.meter()));
             processes.push(process);
         }
         let address = env["FRONTEND_ADDR"].clone();

@@ -5,15 +5,12 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use boutique_money::Money;
-use boutique_proto::cart_service::{AddItem, GetCart};
-use boutique_proto::checkout_service::PlaceOrder;
-use boutique_proto::product_catalog_service::ListProducts;
-use boutique_proto::shipping_service::GetQuote;
 use boutique_proto::{
     AddItemRequest, Address, CartItem, CreditCardInfo, Empty, GetCartRequest, GetQuoteRequest,
-    OrderResult, PlaceOrderRequest,
+    OrderResult, PlaceOrderRequest, cart_service, checkout_service, product_catalog_service,
+    services, shipping_service,
 };
-use boutique_service::{Channel, Env, channel};
+use boutique_service::{Channel, Env, client};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tonic::{Code, Status};
@@ -31,39 +28,43 @@ const LOOK: Route = Route { method: "gRPC", name: "CartService/GetCart" };
 
 /// The services that this profile speaks to, by upstream's settings.
 pub(crate) const ADDRESSES: [&str; 4] = [
-    "CART_SERVICE_ADDR",
-    "CHECKOUT_SERVICE_ADDR",
-    "PRODUCT_CATALOG_SERVICE_ADDR",
-    "SHIPPING_SERVICE_ADDR",
+    services::CART.addr_key,
+    services::CHECKOUT.addr_key,
+    services::PRODUCT_CATALOG.addr_key,
+    services::SHIPPING.addr_key,
 ];
 
 /// A way to call each service; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Clients {
-    cart: Channel,
-    checkout: Channel,
-    catalog: Channel,
-    shipping: Channel,
+    cart: cart_service::Client<Channel>,
+    checkout: checkout_service::Client<Channel>,
+    catalog: product_catalog_service::Client<Channel>,
+    shipping: shipping_service::Client<Channel>,
 }
 
 impl Clients {
     pub(crate) fn from_env(env: &Env) -> anyhow::Result<Self> {
-        let [cart, checkout, catalog, shipping] = ADDRESSES.map(|name| channel(env, name));
-        Ok(Self { cart: cart?, checkout: checkout?, catalog: catalog?, shipping: shipping? })
+        Ok(Self {
+            cart: client(env)?,
+            checkout: client(env)?,
+            catalog: client(env)?,
+            shipping: client(env)?,
+        })
     }
 
     /// Learns what the shop charges; an answer is also the sign that it is open.
     pub(crate) async fn learn(&self, mut book: Book) -> anyhow::Result<Book> {
-        let listed = self.catalog.call(ListProducts, Empty {}).await?;
+        let listed = self.catalog.list_products(Empty {}).await?;
         for product in &listed.products {
             book.learn(&product.id, money(product.price_usd.as_ref())?)?;
         }
         let items = vec![CartItem { product_id: "any".to_owned(), quantity: 1 }];
         let request = GetQuoteRequest { address: None, items };
-        let quote = self.shipping.call(GetQuote, request).await?;
+        let quote = self.shipping.get_quote(request).await?;
         book.learn_quote(money(quote.cost_usd.as_ref())?);
         let request = GetCartRequest { user_id: Uuid::new_v4().to_string() };
-        self.cart.call(GetCart, request).await?;
+        self.cart.get_cart(request).await?;
         Ok(book)
     }
 }
@@ -142,7 +143,7 @@ impl Caller {
         let item = CartItem { product_id, quantity: i32::try_from(quantity).unwrap_or(1) };
         let request = AddItemRequest { user_id: self.user_id.clone(), item: Some(item) };
         let cart = self.cart.take();
-        let outcome = match self.clients.cart.call(AddItem, request).await {
+        let outcome = match self.clients.cart.add_item(request).await {
             Ok(_) => {
                 self.cart = cart.map(|mut cart| {
                     *cart.entry(product.id().to_owned()).or_default() += quantity;
@@ -162,7 +163,7 @@ impl Caller {
         let currency = CURRENCIES[self.rng.random_range(0..CURRENCIES.len())];
         let buyer = Buyer::new(self.load.this_year, with_bad_card, &mut self.rng);
         let request = request(&self.user_id, currency, buyer);
-        let placed = self.clients.checkout.call(PlaceOrder, request).await;
+        let placed = self.clients.checkout.place_order(request).await;
         let placed = placed.map(|answer| answer.order.unwrap_or_default());
         let cart = self.cart.take();
         let outcome = match placed {
@@ -219,8 +220,7 @@ impl Caller {
     /// Compares the cart with what must be in it, or learns what is.
     async fn look(&mut self) -> anyhow::Result<()> {
         let request = GetCartRequest { user_id: self.user_id.clone() };
-        let answer =
-            self.clients.cart.call(GetCart, request).await.map_err(|status| failed(&status))?;
+        let answer = self.clients.cart.get_cart(request).await.map_err(|status| failed(&status))?;
         let found = pieces(answer.items.iter());
         let expected = self.cart.replace(found.clone());
         let after_order = std::mem::take(&mut self.unchecked);

@@ -12,7 +12,7 @@ use boutique_proto::product_catalog_service_server::ProductCatalogService;
 use boutique_proto::shipping_service_server::ShippingService;
 use boutique_proto::*;
 use boutique_service::testing::serve;
-use boutique_service::{App, Env, Running, Service};
+use boutique_service::{App, Env, Running, ServiceSpec};
 use tokio::sync::{Barrier, Notify};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -86,18 +86,18 @@ impl Stub {
         let mut env = Env::default();
         let mut running = Vec::new();
         let apps = [
-            ("CART_SERVICE_ADDR", App::grpc(cart_service::answered_by(self.clone()))),
+            ("CART_SERVICE_ADDR", App::grpc(cart_service::into_server(self.clone()))),
             (
                 "PRODUCT_CATALOG_SERVICE_ADDR",
-                App::grpc(product_catalog_service::answered_by(self.clone())),
+                App::grpc(product_catalog_service::into_server(self.clone())),
             ),
-            ("CURRENCY_SERVICE_ADDR", App::grpc(currency_service::answered_by(self.clone()))),
-            ("SHIPPING_SERVICE_ADDR", App::grpc(shipping_service::answered_by(self.clone()))),
-            ("PAYMENT_SERVICE_ADDR", App::grpc(payment_service::answered_by(self.clone()))),
-            ("EMAIL_SERVICE_ADDR", App::grpc(email_service::answered_by(self.clone()))),
+            ("CURRENCY_SERVICE_ADDR", App::grpc(currency_service::into_server(self.clone()))),
+            ("SHIPPING_SERVICE_ADDR", App::grpc(shipping_service::into_server(self.clone()))),
+            ("PAYMENT_SERVICE_ADDR", App::grpc(payment_service::into_server(self.clone()))),
+            ("EMAIL_SERVICE_ADDR", App::grpc(email_service::into_server(self.clone()))),
         ];
         for (addr_key, app) in apps {
-            let service = Service { name: "stub", port: 0, addr_key };
+            let service = ServiceSpec::unlisted("stub", addr_key);
             let served = serve(service, &Env::default(), async |_: &Env| Ok(app)).await?;
             env.set(addr_key, served.address().unwrap().to_string());
             running.push(served);

@@ -37,8 +37,8 @@ pub(crate) async fn page(
     }
     within(PAGE, async || {
         let supported = retrieved("currencies", shop.clients.currencies().await)?;
-        let currency = domain::chosen(visit.currency.as_deref(), &supported.currency_codes);
-        let frame = Frame::full(&shop, &visit, &supported.currency_codes, currency, &[]);
+        let currency = domain::chosen(visit.currency.as_deref(), &supported);
+        let frame = Frame::full(&shop, &visit, &supported, currency, &[]);
         page::answer(&shop, &visit, Some(currency), &AssistantPage { frame })
     })
     .await

@@ -52,7 +52,7 @@ pub(crate) async fn view(
             async { retrieved("currencies", shop.clients.currencies().await) },
             async { retrieved("cart", shop.clients.cart(&visit.session).await) },
         )?;
-        let currency = domain::chosen(visit.currency.as_deref(), &supported.currency_codes);
+        let currency = domain::chosen(visit.currency.as_deref(), &supported);
         let ids = cart.iter().map(|item| item.product_id.clone()).collect();
         let shipping = async {
             let quote = shop.clients.quote(cart.clone()).await;
@@ -77,7 +77,7 @@ pub(crate) async fn view(
             Failure::backend("could not add up the cart", Status::internal(error.to_string()))
         })?;
 
-        let frame = Frame::full(&shop, &visit, &supported.currency_codes, currency, &cart);
+        let frame = Frame::full(&shop, &visit, &supported, currency, &cart);
         let this_year = OffsetDateTime::now_utc().year();
         let page = CartPage {
             frame,

@@ -27,7 +27,7 @@ pub(crate) async fn set(
     // A currency without a rate would price everything at nothing.
     let supported =
         within(CHANGE, async || retrieved("currencies", shop.clients.currencies().await));
-    if !supported.await?.currency_codes.iter().any(|supported| supported == code) {
+    if !supported.await?.iter().any(|supported| supported == code) {
         return Err(Invalid::one("Currency", "iso4217").into());
     }
     debug!(

@@ -39,7 +39,7 @@ pub(crate) async fn home(
             async { retrieved("products", shop.clients.products().await) },
             async { retrieved("cart", shop.clients.cart(&visit.session).await) },
         )?;
-        let currency = domain::chosen(visit.currency.as_deref(), &supported.currency_codes);
+        let currency = domain::chosen(visit.currency.as_deref(), &supported);
         let products = try_join_all(products.iter().map(async |priced| {
             let price = shop.clients.convert(priced.price, currency).await.map_err(|cause| {
                 let id = &priced.product.id;
@@ -52,7 +52,7 @@ pub(crate) async fn home(
         }))
         .await?;
 
-        let frame = Frame::full(&shop, &visit, &supported.currency_codes, currency, &cart);
+        let frame = Frame::full(&shop, &visit, &supported, currency, &cart);
         page::answer(&shop, &visit, Some(currency), &HomePage { frame, products })
     })
     .await

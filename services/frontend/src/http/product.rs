@@ -55,7 +55,7 @@ pub(crate) async fn product(
             async { retrieved("cart", shop.clients.cart(&visit.session).await) },
             async { Ok(page::recommendations(&shop, &visit, vec![id.clone()]).await) },
         )?;
-        let currency = domain::chosen(visit.currency.as_deref(), &supported.currency_codes);
+        let currency = domain::chosen(visit.currency.as_deref(), &supported);
         let product = &priced.product;
         let (price, ad, packaging) = tokio::join!(
             shop.clients.convert(priced.price, currency),
@@ -65,7 +65,7 @@ pub(crate) async fn product(
         let price = price.map_err(|cause| Failure::backend("failed to convert currency", cause))?;
         let price = domain::price(price);
 
-        let frame = Frame::full(&shop, &visit, &supported.currency_codes, currency, &cart);
+        let frame = Frame::full(&shop, &visit, &supported, currency, &cart);
         let page = ProductPage { frame, product, price, packaging, recommendations, ad };
         page::answer(&shop, &visit, Some(currency), &page)
     })
