@@ -1,28 +1,27 @@
-//! The whole shop in one process. It is a cluster in a function: each service is opened with the
-//! same settings it has in a cluster, and the address that the next one finds it by is set under
-//! the same name. Only the scheme differs, `inproc:` instead of a host and port.
+//! The whole shop in one process. Each service is started with the settings that it has in a cluster, and its address is
+//! set under the name by which others find it there. Only the scheme differs: `inproc:` instead of a host and port.
 
-use boutique_service::{App, Env, Running, ServiceSpec, inproc, spawn};
+use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn, spawn_inproc};
 
-/// The open shop: the frontend, and the nine services behind it.
+/// The running shop: the frontend, and the nine services behind it.
 #[derive(Debug)]
 pub struct Shop {
-    /// Leaves first, the front door last.
-    running: Vec<Running>,
+    /// Each service after those that it calls.
+    running: Vec<ServerHandle>,
 }
 
 impl Shop {
-    /// Where the front door is.
+    /// Returns where the frontend listens.
     pub fn address(&self) -> Option<std::net::SocketAddr> {
         self.running.last()?.address()
     }
 
-    /// The services in the order they were opened in; they are closed from the end.
-    pub fn into_services(self) -> Vec<Running> {
+    /// Returns the services in the order of their start; they are stopped from the end.
+    pub fn into_services(self) -> Vec<ServerHandle> {
         self.running
     }
 
-    /// Closes the front door first, then what is behind it, each with its drain.
+    /// Stops the frontend first, then the services behind it, each gracefully.
     pub async fn close(mut self) {
         while let Some(last) = self.running.pop() {
             last.stop().await;
@@ -32,34 +31,36 @@ impl Shop {
     async fn start(
         &mut self,
         env: &mut Env,
-        service: ServiceSpec,
-        routes: impl AsyncFnOnce(&Env) -> anyhow::Result<App>,
+        registry: &mut Registry,
+        spec: ServiceSpec,
+        routes: impl AsyncFnOnce(&Env, &Registry) -> anyhow::Result<Router>,
     ) -> anyhow::Result<()> {
-        let app = routes(env).await?;
-        self.running.push(inproc(service, env, app).await?);
+        let router = routes(env, registry).await?;
+        self.running.push(spawn_inproc(spec, env, registry, router).await?);
         Ok(())
     }
 }
 
-/// Opens the shop with these settings: leaves first, each service after those it calls. It listens
-/// on `PORT` (8080), on loopback unless `LISTEN_ADDR` says otherwise.
-pub async fn open(env: &mut Env) -> anyhow::Result<Shop> {
+/// Starts the shop with these settings, each service after those that it calls. It listens on `PORT` (8080), on loopback
+/// unless `LISTEN_ADDR` says otherwise. The services are added to `registry`.
+pub async fn open(env: &mut Env, registry: &mut Registry) -> anyhow::Result<Shop> {
     if env.get("LISTEN_ADDR").is_none() {
         env.set("LISTEN_ADDR", "127.0.0.1");
     }
     // One name for all ten would make their spans indistinguishable.
     env.set("OTEL_SERVICE_NAME", "");
     let mut shop = Shop { running: Vec::with_capacity(10) };
-    shop.start(env, adservice::SERVICE, adservice::routes).await?;
-    shop.start(env, cartservice::SERVICE, cartservice::routes).await?;
-    shop.start(env, currencyservice::SERVICE, currencyservice::routes).await?;
-    shop.start(env, emailservice::SERVICE, emailservice::routes).await?;
-    shop.start(env, paymentservice::SERVICE, paymentservice::routes).await?;
-    shop.start(env, productcatalogservice::SERVICE, productcatalogservice::routes).await?;
-    shop.start(env, shippingservice::SERVICE, shippingservice::routes).await?;
-    shop.start(env, recommendationservice::SERVICE, recommendationservice::routes).await?;
-    shop.start(env, checkoutservice::SERVICE, checkoutservice::routes).await?;
-    let front_door = frontend::routes(env).await?;
-    shop.running.push(spawn(frontend::SERVICE, env, front_door).await?);
+    let (e, r) = (env, registry);
+    shop.start(e, r, adservice::SERVICE, adservice::routes).await?;
+    shop.start(e, r, cartservice::SERVICE, cartservice::routes).await?;
+    shop.start(e, r, currencyservice::SERVICE, currencyservice::routes).await?;
+    shop.start(e, r, emailservice::SERVICE, emailservice::routes).await?;
+    shop.start(e, r, paymentservice::SERVICE, paymentservice::routes).await?;
+    shop.start(e, r, productcatalogservice::SERVICE, productcatalogservice::routes).await?;
+    shop.start(e, r, shippingservice::SERVICE, shippingservice::routes).await?;
+    shop.start(e, r, recommendationservice::SERVICE, recommendationservice::routes).await?;
+    shop.start(e, r, checkoutservice::SERVICE, checkoutservice::routes).await?;
+    let web = frontend::routes(e, r).await?;
+    shop.running.push(spawn(frontend::SERVICE, e, r, web).await?);
     Ok(shop)
 }

@@ -4,13 +4,13 @@ use boutique_service::Env;
 use http::header;
 use http_body_util::Full;
 
-use crate::visitor::open;
+use crate::open;
 
 const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
 
 #[tokio::test]
 async fn a_path_nobody_knows_is_not_found() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     for (id, path, status, words) in [
         ("H-01", "/product/NOPE", 404, "could not retrieve product"),
         ("H-02", "/product/", 404, "404 page not found"),
@@ -35,7 +35,7 @@ async fn a_path_nobody_knows_is_not_found() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_path_is_cleaned_by_a_redirect() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     for (path, location) in [
         ("//cart", "/cart"),
         ("/a/../cart?x=1", "/cart?x=1"),
@@ -50,7 +50,7 @@ async fn a_path_is_cleaned_by_a_redirect() -> anyhow::Result<()> {
 /// H-26.
 #[tokio::test]
 async fn a_method_that_does_not_fit_is_named_with_those_that_do() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     for (method, path, allowed) in [
         ("GET", "/cart/checkout", "POST"),
         ("PUT", "/cart", "GET,HEAD,POST"),
@@ -70,7 +70,7 @@ async fn a_method_that_does_not_fit_is_named_with_those_that_do() -> anyhow::Res
 
 #[tokio::test]
 async fn an_add_that_makes_no_sense_leaves_the_cart_as_it_was() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     let huge = format!("product_id={}&quantity=1", "x".repeat(1 << 20));
     let known = "product_id=OLJCESPC7Z&quantity=1";
     let multipart = Some("multipart/form-data; boundary=x");
@@ -110,7 +110,7 @@ async fn an_add_that_makes_no_sense_leaves_the_cart_as_it_was() -> anyhow::Resul
 /// H-17: refused by its announced length, before it is read.
 #[tokio::test]
 async fn a_form_of_ten_megabytes_is_too_large() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     let answer =
         visitor.post_raw("/cart/checkout", FORM, "a=".to_owned() + &"x".repeat(100_000)).await;
     assert_eq!(answer.status, 413);
@@ -122,7 +122,7 @@ async fn a_form_of_ten_megabytes_is_too_large() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_currency_cookie_that_means_nothing_reads_as_dollars_and_is_mended() -> anyhow::Result<()>
 {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     visitor.get("/").await;
     visitor.add("OLJCESPC7Z", 1).await;
     for cookie in ["XYZ", "", "AED", "usd", "__proto__", "\"><script>"] {
@@ -148,7 +148,7 @@ async fn a_currency_cookie_that_means_nothing_reads_as_dollars_and_is_mended() -
 /// H-33 to H-35.
 #[tokio::test]
 async fn a_currency_without_a_rate_cannot_be_chosen() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     let long = "A".repeat(10_000);
     for (code, tag) in [
         ("AED", "iso4217"),
@@ -170,7 +170,7 @@ async fn a_currency_without_a_rate_cannot_be_chosen() -> anyhow::Result<()> {
 /// H-37, H-39.
 #[tokio::test]
 async fn a_session_that_is_none_becomes_a_new_one() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     for cookie in ["", "x", "../../etc/passwd", "' OR 1=1", "12345678123412341234123456789123"] {
         visitor.cookies.clear();
         visitor.cookies.insert("shop_session-id".to_owned(), cookie.to_owned());
@@ -188,7 +188,7 @@ async fn a_session_that_is_none_becomes_a_new_one() -> anyhow::Result<()> {
 /// H-61, by either protocol.
 #[tokio::test]
 async fn a_post_that_another_site_caused_is_refused() -> anyhow::Result<()> {
-    let (visitor, _shop, _) = open(&Env::default()).await?;
+    let (visitor, _shop, ..) = open(&Env::default()).await?;
     let own = visitor.base.clone();
     for mut visitor in [visitor.clone(), visitor.over_http2()] {
         for (name, value, status) in [
@@ -216,7 +216,7 @@ async fn a_post_that_another_site_caused_is_refused() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_is_switched_off_is_not_there_and_a_forged_proxy_changes_nothing() -> anyhow::Result<()>
 {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     let answer = visitor.post_raw("/bot", Some("application/json"), "{}").await;
     assert_eq!(answer.status, 404);
 

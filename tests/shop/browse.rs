@@ -4,11 +4,11 @@ use boutique_service::Env;
 use http::header;
 use http_body_util::Full;
 
-use crate::visitor::open;
+use crate::open;
 
 #[tokio::test]
 async fn the_home_page_shows_every_product_with_its_price() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
 
     let page = visitor.get("/").await;
 
@@ -41,7 +41,7 @@ async fn the_home_page_shows_every_product_with_its_price() -> anyhow::Result<()
 
 #[tokio::test]
 async fn a_product_page_sells_recommends_and_advertises() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
 
     let page = visitor.get("/product/0PUK6V6EV0").await;
 
@@ -68,7 +68,7 @@ async fn a_product_page_sells_recommends_and_advertises() -> anyhow::Result<()> 
 
 #[tokio::test]
 async fn a_cart_is_filled_shown_and_emptied() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     assert!(visitor.get("/cart").await.body.contains("Your shopping cart is empty!"));
 
     let added = visitor.add("6E92ZMYYFZ", 2).await;
@@ -107,7 +107,7 @@ async fn a_cart_is_filled_shown_and_emptied() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_currency_is_chosen_and_kept() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
 
     for (code, price) in [("EUR", "€7.95"), ("JPY", "¥1005.16"), ("CHF", "$9.03")] {
         let set = visitor.post("/setCurrency", &[("currency_code", code)]).await;
@@ -120,7 +120,7 @@ async fn a_currency_is_chosen_and_kept() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_redirect_leads_back_only_to_our_own_pages() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     let own = format!("{}/product/OLJCESPC7Z?x=1", visitor.base);
     for (referer, location) in [
         (own.as_str(), "/product/OLJCESPC7Z?x=1"),
@@ -141,7 +141,7 @@ async fn a_redirect_leads_back_only_to_our_own_pages() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_session_cookie_lasts_two_days_and_is_for_us_alone() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
 
     let first = visitor.get("/product/OLJCESPC7Z").await;
     let cookie = first.set_cookies()[0].to_owned();
@@ -152,7 +152,7 @@ async fn a_session_cookie_lasts_two_days_and_is_for_us_alone() -> anyhow::Result
     let second = visitor.get("/").await;
     assert!(second.set_cookies().is_empty());
     assert!(!second.body.contains(&session), "the page shows a hash only");
-    let hash = |page: &crate::visitor::Answer| page.between("session-id: ", " ").to_owned();
+    let hash = |page: &boutique_test::Answer| page.between("session-id: ", " ").to_owned();
     assert_eq!((hash(&first), hash(&first).len()), (hash(&second), 12));
 
     for path in ["/_healthz", "/robots.txt", "/static/styles/styles.css"] {
@@ -166,7 +166,7 @@ async fn a_session_cookie_lasts_two_days_and_is_for_us_alone() -> anyhow::Result
 
 #[tokio::test]
 async fn logging_out_expires_every_cookie_that_came() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     visitor.get("/").await;
     visitor.cookies.insert("shop_currency".to_owned(), "EUR".to_owned());
 
@@ -181,7 +181,7 @@ async fn logging_out_expires_every_cookie_that_came() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn probes_crawlers_and_scripts_find_their_paths() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
 
     let health = visitor.get("/_healthz").await;
     assert_eq!((health.status.as_u16(), &*health.body), (200, "ok"));
@@ -200,7 +200,7 @@ async fn probes_crawlers_and_scripts_find_their_paths() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn every_picture_and_style_of_every_page_is_there() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     visitor.add("OLJCESPC7Z", 1).await;
 
     for path in ["/", "/product/OLJCESPC7Z", "/cart"] {
@@ -224,7 +224,7 @@ async fn every_picture_and_style_of_every_page_is_there() -> anyhow::Result<()> 
 /// Bad input H-65.
 #[tokio::test]
 async fn heads_ranges_and_known_tags_are_answered_right() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     let picture = "/static/img/products/mug.jpg";
 
     let full = visitor.get(picture).await;
@@ -250,7 +250,7 @@ async fn heads_ranges_and_known_tags_are_answered_right() -> anyhow::Result<()> 
 
 #[tokio::test]
 async fn every_answer_carries_the_security_headers() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     for path in ["/", "/cart", "/static/styles/styles.css", "/nothing", "/product/NOPE"] {
         let answer = visitor.get(path).await;
         let policy = answer.header(header::CONTENT_SECURITY_POLICY);
@@ -281,7 +281,7 @@ async fn switches_change_what_they_say() -> anyhow::Result<()> {
         ("DISABLE_STATS", "1"),
         ("TRUST_PROXY", "1"),
     ]);
-    let (mut visitor, _shop, _) = open(&settings).await?;
+    let (mut visitor, _shop, ..) = open(&settings).await?;
 
     // The deployment's details come when they come.
     let page = loop {
@@ -350,7 +350,7 @@ async fn the_assistant_and_the_packaging_service_are_asked_where_they_are() -> a
         ("SHOPPING_ASSISTANT_SERVICE_ADDR", &address),
         ("PACKAGING_SERVICE_URL", &url),
     ]);
-    let (mut visitor, _shop, _) = open(&settings).await?;
+    let (mut visitor, _shop, ..) = open(&settings).await?;
 
     let page = visitor.get("/product/6E92ZMYYFZ").await;
     assert!(page.body.contains("product-packaging") && page.body.contains("Weight: 0.4"));
@@ -390,7 +390,7 @@ async fn a_catalogue_cannot_write_markup() -> anyhow::Result<()> {
         "priceUsd": {"currencyCode": "USD", "units": 1}}]}"#;
     std::fs::write(&path, list)?;
     let settings = Env::from([("CATALOG_FILE", path.to_str().unwrap())]);
-    let (mut visitor, _shop, _) = open(&settings).await?;
+    let (mut visitor, _shop, ..) = open(&settings).await?;
 
     let link = visitor.get("/").await.between("<a href=\"/product/", "\"").to_owned();
     visitor.post("/cart", &[("product_id", "a/b?<i>"), ("quantity", "1")]).await;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::processes::{Processes, settings};
+use boutique_test::{Processes, settings};
 
 fn catalogue(units: u32) -> String {
     format!(

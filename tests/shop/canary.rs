@@ -5,12 +5,12 @@ use boutique_proto::{
     Address, ChargeRequest, CreditCardInfo, Money, PlaceOrderRequest, checkout_service,
     payment_service,
 };
-use boutique_service::{Channel, Env, client};
+use boutique_service::{Channel, Env, Registry, client};
 
 use crate::collector::Collector;
-use crate::processes::{Processes, settings};
-use crate::redis_server::RedisServer;
-use crate::visitor::Visitor;
+use boutique_test::RedisServer;
+use boutique_test::Visitor;
+use boutique_test::{Processes, settings};
 
 /// Good, of another brand, without a right check digit, and none at all.
 const CARDS: [&str; 5] = [
@@ -53,8 +53,8 @@ fn card(number: &str) -> Option<CreditCardInfo> {
 
 /// The same cards straight to the two services that see them.
 async fn call(env: &Env) -> anyhow::Result<()> {
-    let payment: payment_service::Client<Channel> = client(env)?;
-    let checkout: checkout_service::Client<Channel> = client(env)?;
+    let payment: payment_service::Client<Channel> = client(env, &Registry::default())?;
+    let checkout: checkout_service::Client<Channel> = client(env, &Registry::default())?;
     for number in CARDS {
         for units in [1, -1] {
             let amount = Some(Money { currency_code: "USD".to_owned(), units, nanos: 0 });

@@ -2,11 +2,11 @@
 
 use boutique_service::Env;
 
-use crate::visitor::open;
+use crate::open;
 
 #[tokio::test]
 async fn the_form_as_it_stands_makes_an_order() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     visitor.add("OLJCESPC7Z", 2).await;
 
     let order = visitor.check_out(&[]).await;
@@ -40,7 +40,7 @@ async fn the_form_as_it_stands_makes_an_order() -> anyhow::Result<()> {
 /// Bad inputs H-41 to H-55: refused with upstream's words, and the cart is still there.
 #[tokio::test]
 async fn a_form_that_breaks_a_rule_is_refused_with_upstreams_words() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     visitor.add("OLJCESPC7Z", 1).await;
     let long = "x".repeat(513);
 
@@ -81,7 +81,7 @@ async fn a_form_that_breaks_a_rule_is_refused_with_upstreams_words() -> anyhow::
 /// Bad inputs H-43, H-46, H-49, H-51: unusual, but right.
 #[tokio::test]
 async fn an_unusual_form_makes_an_order_too() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     let long = "é".repeat(512);
     for changed in [
         [("street_address", "<script>alert(1)</script> \u{202e}\u{1f600}")],
@@ -105,7 +105,7 @@ async fn an_unusual_form_makes_an_order_too() -> anyhow::Result<()> {
 /// Bad input H-56, promise A9.
 #[tokio::test]
 async fn an_empty_cart_is_not_an_order() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
 
     let page = visitor.check_out(&[]).await;
 
@@ -117,7 +117,7 @@ async fn an_empty_cart_is_not_an_order() -> anyhow::Result<()> {
 /// Bad input H-72.
 #[tokio::test]
 async fn a_thousand_adds_at_once_are_all_counted() -> anyhow::Result<()> {
-    let (mut visitor, _shop, _) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
     visitor.get("/").await;
 
     let mut adds = tokio::task::JoinSet::new();

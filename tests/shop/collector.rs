@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use boutique_proto::Handlers;
-use boutique_service::testing::serve;
-use boutique_service::{App, Env, Running, ServiceSpec};
+use boutique_service::{Env, Router, ServerHandle, ServiceSpec};
+use boutique_test::serve_router;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -32,11 +32,11 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    pub(crate) async fn start() -> anyhow::Result<(Self, String, Running)> {
+    pub(crate) async fn start() -> anyhow::Result<(Self, String, ServerHandle)> {
         let collector = Self::default();
         let service = ServiceSpec::unlisted("collector", "COLLECTOR_SERVICE_ADDR");
-        let app = App::grpc((TraceServiceServer::new(collector.clone()), Handlers::default()));
-        let running = serve(service, &Env::default(), async |_: &Env| Ok(app)).await?;
+        let app = Router::grpc((TraceServiceServer::new(collector.clone()), Handlers::default()));
+        let running = serve_router(service, &Env::default(), app).await?;
         let address = running.address().unwrap().to_string();
         Ok((collector, address, running))
     }

@@ -5,30 +5,35 @@ use boutique_proto::shipping_service_server::ShippingService;
 use boutique_proto::{
     GetQuoteRequest, GetQuoteResponse, Money, ShipOrderRequest, ShipOrderResponse, shipping_service,
 };
-use boutique_service::testing::serve;
-use boutique_service::{App, Env, Running, inproc, spawn};
+use boutique_service::{Env, Registry, Router, ServerHandle, spawn, spawn_inproc};
+use boutique_test::serve_router;
 use tonic::{Request, Response, Status};
 
-use crate::processes::{Process, Processes, settings};
-use crate::visitor::{Visitor, open};
+use crate::open;
+use boutique_test::Visitor;
+use boutique_test::{Process, Processes, settings};
 
 /// Nobody listens there: the port was free a moment ago.
 fn nowhere() -> anyhow::Result<String> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
-/// A second front door to the same shop, with one service gone.
-async fn front_door_without(env: &Env, addr_key: &str) -> anyhow::Result<(Visitor, Vec<Running>)> {
-    let mut env = env.clone();
+/// A second frontend of the same shop, with one service gone.
+async fn frontend_without(
+    (env, registry): (&Env, &Registry),
+    addr_key: &str,
+) -> anyhow::Result<(Visitor, Vec<ServerHandle>)> {
+    let (mut env, mut registry) = (env.clone(), registry.clone());
     env.set(addr_key, nowhere()?);
     let mut behind = Vec::new();
     // What is gone is gone for those behind the page too.
     if ["PAYMENT", "EMAIL", "SHIPPING"].iter().any(|name| addr_key.starts_with(name)) {
-        let checkout = checkoutservice::routes(&env).await?;
-        behind.push(inproc(checkoutservice::SERVICE, &mut env, checkout).await?);
+        let checkout = checkoutservice::routes(&env, &registry).await?;
+        behind
+            .push(spawn_inproc(checkoutservice::SERVICE, &mut env, &mut registry, checkout).await?);
     }
-    let app = frontend::routes(&env).await?;
-    let front_door = spawn(frontend::SERVICE, &env, app).await?;
+    let app = frontend::routes(&env, &registry).await?;
+    let front_door = spawn(frontend::SERVICE, &env, &registry, app).await?;
     let visitor = Visitor::new(format!("http://{}", front_door.address().unwrap()));
     behind.push(front_door);
     Ok((visitor, behind))
@@ -36,7 +41,7 @@ async fn front_door_without(env: &Env, addr_key: &str) -> anyhow::Result<(Visito
 
 #[tokio::test]
 async fn each_page_needs_what_it_needs_and_nothing_else() -> anyhow::Result<()> {
-    let (_, _shop, env) = open(&Env::default()).await?;
+    let (_, _shop, env, registry) = open(&Env::default()).await?;
     for (addr_key, home, product, cart, add, order) in [
         ("AD_SERVICE_ADDR", 200, 200, 200, 302, 200),
         ("RECOMMENDATION_SERVICE_ADDR", 200, 200, 200, 302, 200),
@@ -49,9 +54,9 @@ async fn each_page_needs_what_it_needs_and_nothing_else() -> anyhow::Result<()> 
         ("CART_SERVICE_ADDR", 503, 503, 503, 503, 200),
     ] {
         // The cart is filled through the whole shop, because filling it may be what does not work.
-        let (mut whole, _open) = front_door_without(&env, "UNUSED_ADDR").await?;
+        let (mut whole, _open) = frontend_without((&env, &registry), "UNUSED_ADDR").await?;
         whole.add("OLJCESPC7Z", 1).await;
-        let (mut visitor, _behind) = front_door_without(&env, addr_key).await?;
+        let (mut visitor, _behind) = frontend_without((&env, &registry), addr_key).await?;
         visitor.cookies = whole.cookies.clone();
 
         assert_eq!(visitor.get("/").await.status, home, "home without {addr_key}");
@@ -69,8 +74,8 @@ async fn each_page_needs_what_it_needs_and_nothing_else() -> anyhow::Result<()> 
 /// Promise G3.
 #[tokio::test]
 async fn an_error_page_says_when_to_come_back_and_nothing_of_what_happened() -> anyhow::Result<()> {
-    let (_, _shop, env) = open(&Env::default()).await?;
-    let (mut visitor, _behind) = front_door_without(&env, "CART_SERVICE_ADDR").await?;
+    let (_, _shop, env, registry) = open(&Env::default()).await?;
+    let (mut visitor, _behind) = frontend_without((&env, &registry), "CART_SERVICE_ADDR").await?;
 
     let page = visitor.get("/cart").await;
 
@@ -86,11 +91,11 @@ async fn an_error_page_says_when_to_come_back_and_nothing_of_what_happened() -> 
 
 #[tokio::test]
 async fn what_is_sheddable_is_left_out() -> anyhow::Result<()> {
-    let (_, _shop, env) = open(&Env::default()).await?;
+    let (_, _shop, env, registry) = open(&Env::default()).await?;
     for (addr_key, hook) in
         [("AD_SERVICE_ADDR", "class=\"ad\""), ("RECOMMENDATION_SERVICE_ADDR", "You May Also Like")]
     {
-        let (mut visitor, _behind) = front_door_without(&env, addr_key).await?;
+        let (mut visitor, _behind) = frontend_without((&env, &registry), addr_key).await?;
         assert!(!visitor.get("/product/OLJCESPC7Z").await.body.contains(hook), "{hook}");
     }
     Ok(())
@@ -121,9 +126,8 @@ impl ShippingService for NoTruck {
 /// Defect D7, as far as it goes without a ledger: who was charged for what can be told from the log.
 #[tokio::test]
 async fn a_charge_without_a_shipment_leaves_one_line_to_reconcile_it_by() -> anyhow::Result<()> {
-    let app = App::grpc(shipping_service::into_server(NoTruck));
-    let no_truck =
-        serve(shippingservice::SERVICE, &Env::default(), async |_: &Env| Ok(app)).await?;
+    let app = Router::grpc(shipping_service::into_server(NoTruck));
+    let no_truck = serve_router(shippingservice::SERVICE, &Env::default(), app).await?;
     let mut shop = Processes::ten(&settings([])).await?;
     let mut addresses = shop.addresses.clone();
     addresses.insert("SHIPPING_SERVICE_ADDR".to_owned(), no_truck.address().unwrap().to_string());

@@ -5,14 +5,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use boutique_proto::services::SERVICES;
-use boutique_service::testing::connect;
+use boutique_test::connect;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::processes::{Process, Processes, binary, settings};
+use boutique_test::{Process, Processes, binary, settings};
 
 /// Bad inputs C-01 and C-03, promise E10: exit code 2, and one line that names the setting.
 #[tokio::test]

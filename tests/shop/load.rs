@@ -16,8 +16,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use crate::processes::{Processes, binary, settings};
-use crate::visitor;
+use boutique_test::{Processes, binary, settings};
 
 async fn load(
     arguments: &str,
@@ -45,7 +44,15 @@ fn said(output: &Output) -> String {
 /// Every profile, closed and open, over HTTP and gRPC: all orders are right.
 #[tokio::test]
 async fn every_profile_finds_a_right_shop_right() -> anyhow::Result<()> {
-    let shop = Processes::ten(&settings([])).await?;
+    // This is about the load generator's verdicts: a busy machine must not add late answers to them.
+    let patient = settings([
+        ("AD_TIMEOUT", "10s"),
+        ("RECOMMENDATION_TIMEOUT", "10s"),
+        ("CURRENCY_TIMEOUT", "10s"),
+        ("CART_TIMEOUT", "10s"),
+        ("PRODUCT_CATALOG_TIMEOUT", "10s"),
+    ]);
+    let shop = Processes::ten(&patient).await?;
     let addresses = shop.addresses.clone();
     for profile in ["shop", "checkout", "checkout-grpc"] {
         for pace in [
@@ -187,7 +194,7 @@ async fn every_lie_about_an_order_is_found_out() -> anyhow::Result<()> {
         (Lie::TakesAnyCard, "an expired card was accepted"),
         (Lie::EmptiesTheCartAtARefusal, "pieces too few after it was refused"),
     ] {
-        let (visitor, shop, _env) = visitor::open(&Default::default()).await?;
+        let (visitor, shop, ..) = crate::open(&Default::default()).await?;
         let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
         let liar = Arc::new(Liar { shop: visitor.base, lie, client, before: Mutex::default() });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

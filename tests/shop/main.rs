@@ -11,10 +11,18 @@ mod degraded;
 mod lifecycle;
 mod load;
 mod orders;
-mod processes;
-#[expect(dead_code, reason = "shared with the cart's tests, which use all of it")]
-#[path = "../../services/cart/tests/grpc/redis_server.rs"]
-mod redis_server;
 mod traces;
-mod visitor;
 mod wire;
+
+use boutique_service::{Env, Registry};
+use boutique_test::Visitor;
+
+/// Opens the shop in this process; returns its first visitor, and the settings and services to open more with.
+async fn open(settings: &Env) -> anyhow::Result<(Visitor, boutique::Shop, Env, Registry)> {
+    let mut env = settings.clone();
+    env.set("PORT", "0");
+    let mut registry = Registry::default();
+    let shop = boutique::open(&mut env, &mut registry).await?;
+    let base = format!("http://{}", shop.address().unwrap());
+    Ok((Visitor::new(base), shop, env, registry))
+}

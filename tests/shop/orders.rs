@@ -1,8 +1,9 @@
 //! Upstream's golden orders: three carts in six currencies, equal to the cent.
 
-use crate::processes::{Processes, settings};
-use crate::visitor::{Visitor, open};
+use crate::open;
 use boutique_service::Env;
+use boutique_test::Visitor;
+use boutique_test::{Processes, settings};
 
 const CURRENCIES: [&str; 6] = ["EUR", "USD", "JPY", "GBP", "TRY", "CAD"];
 
@@ -60,7 +61,7 @@ async fn orders_cost_what_they_cost_upstream(visitor: &Visitor) -> anyhow::Resul
 
 #[tokio::test]
 async fn orders_cost_what_they_cost_upstream_inside_this_process() -> anyhow::Result<()> {
-    let (visitor, _shop, _) = open(&Env::default()).await?;
+    let (visitor, _shop, ..) = open(&Env::default()).await?;
     orders_cost_what_they_cost_upstream(&visitor).await
 }
 

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use boutique_service::Env;
 
 use crate::collector::{Collector, Span};
-use crate::processes::{Processes, settings};
-use crate::visitor::{Visitor, open};
+use crate::open;
+use boutique_test::Visitor;
+use boutique_test::{Processes, settings};
 
 const CHECKOUT: [&str; 9] = [
     "cartservice",
@@ -65,7 +66,7 @@ async fn inside_one_process_each_service_traces_under_its_own_name() -> anyhow::
         ("COLLECTOR_SERVICE_ADDR", address.as_str()),
         ("OTEL_SERVICE_NAME", "everything"),
     ]);
-    let (mut visitor, open, _) = open(&settings).await?;
+    let (mut visitor, open, ..) = open(&settings).await?;
 
     shop(&mut visitor).await;
     open.close().await;
@@ -93,7 +94,7 @@ async fn a_callers_trace_goes_on_here() -> anyhow::Result<()> {
     let (collector, address, _running) = Collector::start().await?;
     let settings =
         Env::from([("ENABLE_TRACING", "1"), ("COLLECTOR_SERVICE_ADDR", address.as_str())]);
-    let (mut visitor, open, _) = open(&settings).await?;
+    let (mut visitor, open, ..) = open(&settings).await?;
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let parent = format!("00-{trace}-b7ad6b7169203331-01");
 

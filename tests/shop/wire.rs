@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use boutique_service::testing::{connect, serve};
-use boutique_service::{Env, Running};
+use boutique_service::{Env, ServerHandle};
+use boutique_test::{connect, serve};
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,8 +17,8 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tower::ServiceExt as _;
 
-use crate::processes::{Processes, settings};
-use crate::visitor::open;
+use crate::open;
+use boutique_test::{Processes, settings};
 
 /// Sends bytes and answers everything that comes back until the other side closes.
 async fn exchange(address: &str, bytes: &[u8]) -> anyhow::Result<(String, Duration)> {
@@ -35,7 +35,7 @@ async fn exchange(address: &str, bytes: &[u8]) -> anyhow::Result<(String, Durati
 /// a busy machine. All at once, because each takes its time.
 #[tokio::test]
 async fn a_peer_that_falls_silent_is_shown_the_door() -> anyhow::Result<()> {
-    let (visitor, _shop, _) = open(&Env::default()).await?;
+    let (visitor, _shop, ..) = open(&Env::default()).await?;
     let web = visitor.base.trim_start_matches("http://").to_owned();
     let ads = serve(adservice::SERVICE, &Env::default(), adservice::routes).await?;
     let grpc = ads.address().unwrap().to_string();
@@ -80,7 +80,7 @@ async fn a_peer_that_falls_silent_is_shown_the_door() -> anyhow::Result<()> {
 /// Bad inputs H-17, H-23, H-25 and H-67, promise F3.
 #[tokio::test]
 async fn a_request_that_is_none_gets_the_right_code() -> anyhow::Result<()> {
-    let (visitor, _shop, _) = open(&Env::default()).await?;
+    let (visitor, _shop, ..) = open(&Env::default()).await?;
     let web = visitor.base.trim_start_matches("http://").to_owned();
     let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
     let close = "connection: close\r\n";
@@ -129,14 +129,14 @@ async fn a_request_that_is_none_gets_the_right_code() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_frontend_answers_health_beside_its_pages() -> anyhow::Result<()> {
-    let (visitor, _shop, _) = open(&Env::default()).await?;
+    let (visitor, _shop, ..) = open(&Env::default()).await?;
     let mut health = HealthClient::new(connect(visitor.base.trim_start_matches("http://"))?);
     let answer = health.check(HealthCheckRequest::default()).await?.into_inner();
     assert_eq!(answer.status(), ServingStatus::Serving);
     Ok(())
 }
 
-async fn carts() -> anyhow::Result<(Channel, Running)> {
+async fn carts() -> anyhow::Result<(Channel, ServerHandle)> {
     let running = serve(cartservice::SERVICE, &Env::default(), cartservice::routes).await?;
     Ok((connect(running.address().unwrap())?, running))
 }

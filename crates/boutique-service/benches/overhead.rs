@@ -20,8 +20,8 @@ use boutique_proto::{
     Empty, GetProductRequest, ListProductsResponse, Money, Product, SearchProductsRequest,
     SearchProductsResponse, product_catalog_service, services,
 };
-use boutique_service::testing::serve;
-use boutique_service::{App, Channel, Env, ServiceSpec, client};
+use boutique_service::{Channel, Env, Registry, Router, ServiceSpec, client};
+use boutique_test::serve_router;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tonic::{Request, Response, Status};
@@ -84,8 +84,8 @@ fn main() {
 
 async fn server(kind: &str) {
     if kind == "ours" {
-        let app = App::grpc(product_catalog_service::into_server(Catalog));
-        let running = serve(SERVICE, &Env::default(), async |_: &Env| Ok(app)).await.unwrap();
+        let app = Router::grpc(product_catalog_service::into_server(Catalog));
+        let running = serve_router(SERVICE, &Env::default(), app).await.unwrap();
         println!("{}", running.address().unwrap());
         std::future::pending::<()>().await;
     }
@@ -105,7 +105,8 @@ async fn call_from(kind: &str, address: &str, in_flight: usize) {
     if kind == "ours" {
         let mut env = Env::default();
         env.set(SERVICE.addr_key, address);
-        let catalog: product_catalog_service::Client<Channel> = client(&env).unwrap();
+        let catalog: product_catalog_service::Client<Channel> =
+            client(&env, &Registry::default()).unwrap();
         println!("{}", calls(in_flight, async |request| catalog.get_product(request).await).await);
     } else {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));

@@ -1,5 +1,4 @@
-//! Answers that may be a little old: each is kept for a while, and asked for once, however many want it
-//! at the same time.
+//! A cache of answers with a time to live; concurrent requests for the same answer share one call.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -11,10 +10,10 @@ use tokio::sync::OnceCell;
 
 use crate::env::{Env, EnvError};
 
-/// How many answers are kept; with more, those that are too old are dropped, or else all of them.
-const MOST: usize = 16 * 1024;
+/// The most entries; beyond it, expired ones are dropped, or all if none is.
+const MAX_ENTRIES: usize = 16 * 1024;
 
-/// Answers by question, for `CACHE_TTL`; without that setting every question is asked.
+/// Answers by key, kept for `CACHE_TTL`; without that setting nothing is kept.
 #[derive(Debug)]
 pub struct Cache<K, V> {
     ttl: Duration,
@@ -34,13 +33,13 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Ok(Self { ttl, entries: Mutex::default() })
     }
 
-    /// Whether anything is kept at all.
+    /// Returns true if anything is kept.
     pub fn is_on(&self) -> bool {
         !self.ttl.is_zero()
     }
 
-    /// The answer that is kept, or what `ask` answers; an error is not kept. A question that is under
-    /// way is waited for, and asked again by whoever waits if it fails or is given up.
+    /// Returns the answer that is kept for `question`, or calls `ask`. Errors are not kept. A call that is in flight is
+    /// waited for; if it fails or is cancelled, one of those who wait calls again.
     pub async fn get<Q, E>(
         &self,
         question: &Q,
@@ -72,9 +71,9 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         if let Some(entry) = entries.get(question).filter(|entry| is_fresh(entry)) {
             return entry.clone();
         }
-        if entries.len() >= MOST {
+        if entries.len() >= MAX_ENTRIES {
             entries.retain(|_, entry| is_fresh(entry));
-            if entries.len() >= MOST {
+            if entries.len() >= MAX_ENTRIES {
                 entries.clear();
             }
         }
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_is_asked_once_however_many_want_the_answer() {
+    async fn concurrent_requests_share_one_call() {
         let (cache, asked) = (cache("1h"), AtomicUsize::new(0));
         let all = join_all((0..9).map(|_| cache.get("a", async || ask(&asked).await))).await;
         assert_eq!(all, [Ok(1); 9]);
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_grows_old() {
+    async fn answer_expires() {
         let (cache, asked) = (cache("20ms"), AtomicUsize::new(0));
         let began = Instant::now();
         while cache.get("a", async || ask(&asked).await).await != Ok(2) {
@@ -121,14 +120,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_is_not_kept() {
+    async fn error_is_not_kept() {
         let (cache, asked) = (cache("1h"), AtomicUsize::new(0));
         assert_eq!(cache.get("a", async || Err(())).await, Err(()));
         assert_eq!(cache.get("a", async || ask(&asked).await).await, Ok(1));
     }
 
     #[tokio::test]
-    async fn without_a_time_to_live_every_question_is_asked() {
+    async fn nothing_is_kept_without_a_time_to_live() {
         let cache: Cache<String, usize> = Cache::from_env(&Env::default()).unwrap();
         let asked = AtomicUsize::new(0);
         assert_eq!(cache.get("a", async || ask(&asked).await).await, Ok(1));
@@ -137,12 +136,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_does_not_grow_without_end() {
+    async fn size_is_bounded() {
         let cache: Cache<u32, usize> = Cache::from_env(&Env::from([("CACHE_TTL", "1h")])).unwrap();
         for question in 0..40_000 {
             let answer: Result<usize, ()> = cache.get(&question, async || Ok(1)).await;
             assert_eq!(answer, Ok(1));
         }
-        assert!(cache.entries.lock().unwrap().len() <= MOST);
+        assert!(cache.entries.lock().unwrap().len() <= MAX_ENTRIES);
     }
 }

@@ -1,28 +1,17 @@
-//! Settings: one snapshot of names and values, taken once, handed to whoever needs it.
+//! Settings: a snapshot of names and values, taken once.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-
-use crate::layer::Served;
-
 /// A snapshot of settings under upstream's names. An empty value counts as absent.
-///
-/// It also knows the services of this process that are reached by `inproc:` addresses, and the
-/// runtimes that connections are spread over, because both are handed on with the settings.
 #[derive(Clone, Default)]
 pub struct Env {
     settings: BTreeMap<String, String>,
-    pub(crate) inproc: BTreeMap<&'static str, Arc<Served>>,
-    pub(crate) workers: Vec<Handle>,
 }
 
-/// A setting that cannot be used: its name and what is allowed, never its value, which may be a
-/// secret.
+/// An invalid setting: its name and what is allowed, never its value, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {problem}")]
 pub struct EnvError {
@@ -31,33 +20,32 @@ pub struct EnvError {
 }
 
 impl EnvError {
-    /// What is wrong with the setting `name`; the problem reads on after the name, as in
-    /// `PORT must be a number`.
+    /// Makes an error of the setting `name`; `problem` continues after the name, as in `PORT must be a number`.
     pub fn new(name: &str, problem: impl fmt::Display) -> Self {
         Self { name: name.to_owned(), problem: problem.to_string() }
     }
 }
 
 impl Env {
-    /// The process's own environment.
+    /// Reads the process's environment.
     pub fn from_process() -> Self {
         let readable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Self { settings: std::env::vars_os().filter_map(readable).collect(), ..Self::default() }
+        Self { settings: std::env::vars_os().filter_map(readable).collect() }
     }
 
-    /// The value of a setting, if it has one.
+    /// Returns the value of a setting, if it has one.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The value of a setting the service cannot do without.
+    /// Returns the value of a setting that must be set.
     pub fn require(&self, name: &str) -> Result<&str, EnvError> {
         self.get(name).ok_or_else(|| EnvError::new(name, "is not set"))
     }
 
-    /// The value of a setting as a `T`; `allowed` completes "`name` must be …".
+    /// Parses the value of a setting; `allowed` completes "`name` must be …".
     pub fn parse<T: FromStr>(&self, name: &str, allowed: &str) -> Result<Option<T>, EnvError> {
         match self.get(name).map(str::trim).map(str::parse) {
             None => Ok(None),
@@ -66,7 +54,7 @@ impl Env {
         }
     }
 
-    /// Whether a switch is on: `1` or `true` against `0` or `false`, off when absent.
+    /// Parses a switch: `1` or `true`, `0` or `false`.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, EnvError> {
         match self.get(name).map(|value| value.trim().to_ascii_lowercase()).as_deref() {
             None => Ok(None),
@@ -76,7 +64,7 @@ impl Env {
         }
     }
 
-    /// A length of time in Go's notation, as upstream writes them: `5.5s`, `300ms`, `1h30m`.
+    /// Parses a duration in Go's notation, which is upstream's: `5.5s`, `300ms`, `1h30m`.
     pub fn duration(&self, name: &str) -> Result<Option<Duration>, EnvError> {
         let parsed = self.get(name).map(|text| parse_duration(text.trim()));
         match parsed {
@@ -86,8 +74,7 @@ impl Env {
         }
     }
 
-    /// Stops the start if any of these settings of upstream's is there, because what it asks for
-    /// is not.
+    /// Refuses settings of upstream's that ask for what this service does not have.
     pub fn refuse(&self, names: &[&str], why: &str) -> Result<(), EnvError> {
         match names.iter().find(|name| self.get(name).is_some()) {
             Some(name) => Err(EnvError::new(name, why)),
@@ -95,7 +82,7 @@ impl Env {
         }
     }
 
-    /// Sets one value in this snapshot alone.
+    /// Sets a value in this snapshot.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.settings.insert(name.to_owned(), value.into());
     }
@@ -104,18 +91,18 @@ impl Env {
 impl<const N: usize> From<[(&str, &str); N]> for Env {
     fn from(settings: [(&str, &str); N]) -> Self {
         let owned = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { settings: owned.into(), ..Self::default() }
+        Self { settings: owned.into() }
     }
 }
 
-/// Names alone: values may be secrets.
+/// Names only: values may be secrets.
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.settings.keys()).finish()
     }
 }
 
-/// A length of time in Go's notation, such as `300ms`, `5.5s` or `1h30m`.
+/// Parses a duration in Go's notation, such as `300ms`, `5.5s` or `1h30m`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
@@ -148,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_written_as_in_go() {
+    fn durations_have_gos_notation() {
         for (text, millis) in [
             ("0", Some(0)),
             ("5.5s", Some(5_500)),
@@ -169,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_counts_as_absent() {
+    fn empty_value_counts_as_absent() {
         let env = Env::from([("PORT", ""), ("NAME", "x")]);
         assert_eq!(env.get("PORT"), None);
         assert_eq!(env.require("PORT").unwrap_err().to_string(), "PORT is not set");
@@ -177,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_setting_and_what_is_allowed_but_not_the_value() {
+    fn error_names_the_setting_and_not_its_value() {
         let env = Env::from([("PORT", "hunter2"), ("GRPC_REFLECTION", "hunter2")]);
         let port = env.parse::<u16>("PORT", "a port, 0 to 65535").unwrap_err();
         assert_eq!(port.to_string(), "PORT must be a port, 0 to 65535");

@@ -1,32 +1,38 @@
-//! What every service needs to run, once for all ten: settings ([`Env`]), a process around them
-//! ([`run`]), a server with health, reflection, traces, deadlines and panic isolation ([`spawn`]),
-//! typed callers ([`channel`]), and the way out ([`Running::stop`]).
+//! What every service needs to run: settings ([`Env`]), a process ([`run`]), a server with health, reflection, traces,
+//! deadlines and TLS ([`spawn`]), typed clients of other services ([`client`]), and a graceful shutdown
+//! ([`ServerHandle::stop`]).
 //!
-//! A service is a [`ServiceSpec`] constant and a function that makes its [`App`] from an [`Env`];
-//! `main` hands both to [`run`].
+//! A service is a [`ServiceSpec`] and a function that makes its [`Router`] from the settings and the [`Registry`] of
+//! services in the same process; its `main` passes both to [`run`].
+//!
+//! Requests pass through a stack of tower layers on either side, which are the same for the wire and for calls inside
+//! the process: `server/endpoint.rs` and `client/channel.rs` list them.
 
 mod cache;
-mod call;
 mod client;
-mod connection;
-mod deadline;
+mod context;
 mod env;
-mod frame;
-mod health;
-mod layer;
+mod grpc;
+mod layers;
 mod log;
-mod peer;
-mod process;
+mod net;
+mod registry;
+mod run;
+mod serve;
 mod server;
-mod telemetry;
-pub mod testing;
+mod timeout;
+mod tls;
+mod trace;
+
+pub use boutique_proto::services::{ServiceSpec, Threads};
 
 pub use crate::cache::Cache;
-pub use crate::call::{detach, time_left, trace_id, with_deadline};
 pub use crate::client::{Channel, channel, client};
-pub use crate::deadline::Late;
+pub use crate::context::{detach, time_left, trace_id, with_deadline};
 pub use crate::env::{Env, EnvError, parse_duration};
-pub use crate::layer::already_logged;
-pub use crate::process::{process, run};
-pub use crate::server::{App, Running, inproc, spawn};
-pub use boutique_proto::services::ServiceSpec;
+pub use crate::layers::{Outcome, already_logged};
+pub use crate::registry::Registry;
+pub use crate::run::{run, run_all};
+pub use crate::serve::{ServerHandle, spawn, spawn_inproc};
+pub use crate::server::Router;
+pub use crate::timeout::Elapsed;

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use boutique_proto::ad_service_server::AdService;
 use boutique_proto::{AdRequest, AdResponse, ad_service, services};
-use boutique_service::testing::serve;
 use boutique_service::{
-    App, Channel, Env, Running, ServiceSpec, client, detach, inproc, time_left,
+    Channel, Env, Registry, Router, ServerHandle, ServiceSpec, client, detach, spawn_inproc,
+    time_left,
 };
+use boutique_test::serve_router;
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -71,19 +72,23 @@ impl AdService for Obedient {
     }
 }
 
-async fn over_the_wire(service: &Obedient, settings: &Env) -> anyhow::Result<(Ads, Running)> {
-    let app = App::grpc(ad_service::into_server(service.clone()));
-    let running = serve(SERVICE, settings, async |_: &Env| Ok(app)).await?;
+async fn over_the_wire(service: &Obedient, settings: &Env) -> anyhow::Result<(Ads, ServerHandle)> {
+    let app = Router::grpc(ad_service::into_server(service.clone()));
+    let running = serve_router(SERVICE, settings, app).await?;
     let mut env = settings.clone();
     env.set(SERVICE.addr_key, running.address().unwrap().to_string());
-    Ok((client(&env)?, running))
+    Ok((client(&env, &Registry::default())?, running))
 }
 
-async fn inside_the_process(service: &Obedient, settings: &Env) -> anyhow::Result<(Ads, Running)> {
+async fn inside_the_process(
+    service: &Obedient,
+    settings: &Env,
+) -> anyhow::Result<(Ads, ServerHandle)> {
     let mut env = settings.clone();
-    let app = App::grpc(ad_service::into_server(service.clone()));
-    let running = inproc(SERVICE, &mut env, app).await?;
-    Ok((client(&env)?, running))
+    let mut registry = Registry::default();
+    let router = Router::grpc(ad_service::into_server(service.clone()));
+    let running = spawn_inproc(SERVICE, &mut env, &mut registry, router).await?;
+    Ok((client(&env, &registry)?, running))
 }
 
 async fn tell(ads: &Ads, order: &str) -> Result<AdResponse, Status> {
@@ -135,11 +140,11 @@ async fn a_peer_that_is_not_there_is_unavailable_and_used_once_it_is() -> anyhow
     let mut env = Env::from([("LISTEN_ADDR", "127.0.0.1"), ("AD_TIMEOUT", "5s")]);
     env.set("PORT", free.port().to_string());
     env.set(SERVICE.addr_key, free.to_string());
-    let ads: Ads = client(&env)?;
+    let ads: Ads = client(&env, &Registry::default())?;
     assert_eq!(tell(&ads, "").await.unwrap_err().code(), Code::Unavailable);
 
-    let app = App::grpc(ad_service::into_server(Obedient::default()));
-    let _running = boutique_service::spawn(SERVICE, &env, app).await?;
+    let app = Router::grpc(ad_service::into_server(Obedient::default()));
+    let _running = boutique_service::spawn(SERVICE, &env, &Registry::default(), app).await?;
     tell(&ads, "").await?;
     Ok(())
 }
@@ -184,7 +189,7 @@ async fn rolling_over_to_new_replicas_loses_no_call_and_repeats_none() -> anyhow
     let (switch, to) = watch::channel(running.address().unwrap());
     let mut env = settings.clone();
     env.set(SERVICE.addr_key, proxy(to).await?.to_string());
-    let ads: Ads = client(&env)?;
+    let ads: Ads = client(&env, &Registry::default())?;
 
     let over = Arc::new(AtomicUsize::new(0));
     let callers: Vec<_> = (0..8)
@@ -246,9 +251,9 @@ async fn reflection_is_off_unless_it_is_asked_for() -> anyhow::Result<()> {
         ("0", true, false),
     ] {
         let settings = Env::from([("GRPC_REFLECTION", setting)]);
-        let app = App::grpc(ad_service::into_server(Obedient::default()));
+        let app = Router::grpc(ad_service::into_server(Obedient::default()));
         let app = if by_itself { app.with_reflection() } else { app };
-        let running = serve(SERVICE, &settings, async |_: &Env| Ok(app)).await?;
+        let running = serve_router(SERVICE, &settings, app).await?;
         let endpoint = format!("http://{}", running.address().unwrap());
         let endpoint = tonic::transport::Endpoint::from_shared(endpoint)?;
         let mut reflection = ServerReflectionClient::new(endpoint.connect().await?);
@@ -298,10 +303,10 @@ async fn an_answer_that_is_none_gets_the_code_that_grpc_defines_for_it() -> anyh
                 axum::body::Body::from(body).with_trailers(async move { Some(Ok(trailers?)) });
             (http::StatusCode::from_u16(status).unwrap(), axum::body::Body::new(body))
         });
-        let running = serve(SERVICE, &Env::default(), async |_: &Env| Ok(App::http(app))).await?;
+        let running = serve_router(SERVICE, &Env::default(), Router::http(app)).await?;
         let mut env = Env::default();
         env.set(SERVICE.addr_key, running.address().unwrap().to_string());
-        let answer = tell(&client(&env)?, "").await;
+        let answer = tell(&client(&env, &Registry::default())?, "").await;
         assert_eq!(answer.map_or_else(|status| status.code(), |_| Code::Ok), code, "{told}");
     }
     Ok(())
@@ -340,7 +345,7 @@ async fn a_message_that_does_not_come_is_not_waited_for() -> anyhow::Result<()> 
 #[tokio::test]
 async fn a_kept_connection_ends_with_an_answer_once_a_stop_has_begun() -> anyhow::Result<()> {
     let settings = Env::from([("DRAIN_DELAY", "30s")]);
-    let running = serve(SERVICE, &settings, async |_: &Env| Ok(app_over_http())).await?;
+    let running = serve_router(SERVICE, &settings, app_over_http()).await?;
     let mut kept = TcpStream::connect(running.address().unwrap()).await?;
     let mut idle = TcpStream::connect(running.address().unwrap()).await?;
     for connection in [&mut kept, &mut idle] {
@@ -363,8 +368,8 @@ async fn a_kept_connection_ends_with_an_answer_once_a_stop_has_begun() -> anyhow
     Ok(())
 }
 
-fn app_over_http() -> App {
-    App::http(axum::Router::new().route("/", axum::routing::get(async || "hello")))
+fn app_over_http() -> Router {
+    Router::http(axum::Router::new().route("/", axum::routing::get(async || "hello")))
 }
 
 /// One request over a connection that stays, and all of its answer.

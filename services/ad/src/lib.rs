@@ -6,12 +6,12 @@ mod grpc;
 
 use boutique_proto::ad_service;
 use boutique_proto::services::{self, ServiceSpec};
-use boutique_service::{App, Env};
+use boutique_service::{Env, Registry, Router};
 
 /// The service's row in the table: names, default port, address setting and methods.
 pub const SERVICE: ServiceSpec = services::AD;
 
 /// Everything this service answers, ready to be served.
-pub async fn routes(_env: &Env) -> anyhow::Result<App> {
-    Ok(App::grpc(ad_service::into_server(grpc::Ads)))
+pub async fn routes(_env: &Env, _registry: &Registry) -> anyhow::Result<Router> {
+    Ok(Router::grpc(ad_service::into_server(grpc::Ads)))
 }

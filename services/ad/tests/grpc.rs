@@ -3,11 +3,11 @@
 use adservice::{SERVICE, routes};
 use boutique_proto::ad_service_client::AdServiceClient;
 use boutique_proto::{Ad, AdRequest};
-use boutique_service::testing::loopback;
-use boutique_service::{Env, Running};
+use boutique_service::{Env, ServerHandle};
+use boutique_test::loopback;
 use tonic::transport::Channel;
 
-async fn ads() -> anyhow::Result<(AdServiceClient<Channel>, Option<Running>)> {
+async fn ads() -> anyhow::Result<(AdServiceClient<Channel>, Option<ServerHandle>)> {
     let (channel, running) = loopback(SERVICE, &Env::default(), routes).await?;
     Ok((AdServiceClient::new(channel), running))
 }

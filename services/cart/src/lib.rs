@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use boutique_proto::cart_service;
 use boutique_proto::services::{self, ServiceSpec};
-use boutique_service::{App, Env};
+use boutique_service::{Env, Registry, Router};
 
 /// The service's row in the table: names, default port, address setting and methods.
 pub const SERVICE: ServiceSpec = services::CART;
 
 /// Everything this service answers, ready to be served.
-pub async fn routes(env: &Env) -> anyhow::Result<App> {
+pub async fn routes(env: &Env, _registry: &Registry) -> anyhow::Result<Router> {
     let store = Arc::new(config::store(env)?);
     let ready = store::first_contact(store.clone());
-    Ok(App::grpc(cart_service::into_server(grpc::Carts::new(store))).ready_when(ready))
+    Ok(Router::grpc(cart_service::into_server(grpc::Carts::new(store))).ready_when(ready))
 }

@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 
 use boutique_proto::product_catalog_service_client::ProductCatalogServiceClient;
 use boutique_proto::{Empty, GetProductRequest, SearchProductsRequest};
-use boutique_service::testing::{connect, loopback, serve};
-use boutique_service::{Env, Running};
+use boutique_service::{Env, ServerHandle};
+use boutique_test::{connect, loopback, serve};
 use productcatalogservice::{SERVICE, routes};
 use tonic::Code;
 use tonic::transport::Channel;
 
 type Catalog = ProductCatalogServiceClient<Channel>;
 
-async fn catalog() -> anyhow::Result<(Catalog, Option<Running>)> {
+async fn catalog() -> anyhow::Result<(Catalog, Option<ServerHandle>)> {
     let (channel, running) = loopback(SERVICE, &Env::default(), routes).await?;
     Ok((ProductCatalogServiceClient::new(channel), running))
 }
 
 /// Our own process whatever the environment says, because it needs settings.
-async fn catalog_with(settings: &Env) -> anyhow::Result<(Catalog, Running)> {
+async fn catalog_with(settings: &Env) -> anyhow::Result<(Catalog, ServerHandle)> {
     let running = serve(SERVICE, settings, routes).await?;
     Ok((ProductCatalogServiceClient::new(connect(running.address().unwrap())?), running))
 }

@@ -4,7 +4,7 @@ use boutique_proto::{
     cart_service, currency_service, email_service, payment_service, product_catalog_service,
     shipping_service,
 };
-use boutique_service::{Channel, Env, EnvError, client};
+use boutique_service::{Channel, Env, EnvError, Registry, client};
 use tonic::{Code, Status};
 
 /// A client of each service; cheap to clone.
@@ -20,14 +20,14 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Reads the services' addresses and deadlines.
-    pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
+    pub(crate) fn from_env(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
         Ok(Self {
-            shipping: client(env)?,
-            catalog: client(env)?,
-            cart: client(env)?,
-            currency: client(env)?,
-            email: client(env)?,
-            payment: client(env)?,
+            shipping: client(env, registry)?,
+            catalog: client(env, registry)?,
+            cart: client(env, registry)?,
+            currency: client(env, registry)?,
+            email: client(env, registry)?,
+            payment: client(env, registry)?,
         })
     }
 }

@@ -3,15 +3,15 @@
 
 use boutique_proto::currency_service_client::CurrencyServiceClient;
 use boutique_proto::{CurrencyConversionRequest, Empty, Money};
-use boutique_service::testing::{connect, loopback, serve};
-use boutique_service::{Env, Running};
+use boutique_service::{Env, ServerHandle};
+use boutique_test::{connect, loopback, serve};
 use currencyservice::{SERVICE, routes};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 type Currency = CurrencyServiceClient<Channel>;
 
-async fn currency() -> anyhow::Result<(Currency, Option<Running>)> {
+async fn currency() -> anyhow::Result<(Currency, Option<ServerHandle>)> {
     let (channel, running) = loopback(SERVICE, &Env::default(), routes).await?;
     Ok((CurrencyServiceClient::new(channel), running))
 }

@@ -7,13 +7,13 @@ mod grpc;
 
 use boutique_proto::email_service;
 use boutique_proto::services::{self, ServiceSpec};
-use boutique_service::{App, Env};
+use boutique_service::{Env, Registry, Router};
 
 /// The service's row in the table: names, default port, address setting and methods.
 pub const SERVICE: ServiceSpec = services::EMAIL;
 
 /// Everything this service answers, ready to be served.
-pub async fn routes(env: &Env) -> anyhow::Result<App> {
+pub async fn routes(env: &Env, _registry: &Registry) -> anyhow::Result<Router> {
     let delivery = delivery::Delivery::from_env(env)?;
-    Ok(App::grpc(email_service::into_server(grpc::Email::new(delivery))))
+    Ok(Router::grpc(email_service::into_server(grpc::Email::new(delivery))))
 }

@@ -7,15 +7,15 @@ use boutique_proto::email_service_client::EmailServiceClient;
 use boutique_proto::{
     Address, CartItem, Money, OrderItem, OrderResult, SendOrderConfirmationRequest,
 };
-use boutique_service::testing::{connect, loopback, serve};
-use boutique_service::{Env, Running};
+use boutique_service::{Env, ServerHandle};
+use boutique_test::{connect, loopback, serve};
 use emailservice::{SERVICE, routes};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tonic::Code;
 use tonic::transport::Channel;
 
-async fn email_with(settings: &Env) -> anyhow::Result<(EmailServiceClient<Channel>, Running)> {
+async fn email_with(settings: &Env) -> anyhow::Result<(EmailServiceClient<Channel>, ServerHandle)> {
     let running = serve(SERVICE, settings, routes).await?;
     Ok((EmailServiceClient::new(connect(running.address().unwrap())?), running))
 }

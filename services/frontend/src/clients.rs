@@ -10,7 +10,7 @@ use boutique_proto::{
     PlaceOrderRequest, Product, ad_service, cart_service, checkout_service, currency_service,
     product_catalog_service, recommendation_service, shipping_service,
 };
-use boutique_service::{Cache, Channel, Env, EnvError, client};
+use boutique_service::{Cache, Channel, Env, EnvError, Registry, client};
 use futures_util::future::try_join_all;
 use tonic::Status;
 
@@ -42,15 +42,15 @@ pub(crate) struct Priced {
 }
 
 impl Clients {
-    pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
+    pub(crate) fn from_env(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
         Ok(Self {
-            catalog: client(env)?,
-            currency: client(env)?,
-            cart: client(env)?,
-            recommendation: client(env)?,
-            checkout: client(env)?,
-            shipping: client(env)?,
-            ad: client(env)?,
+            catalog: client(env, registry)?,
+            currency: client(env, registry)?,
+            cart: client(env, registry)?,
+            recommendation: client(env, registry)?,
+            checkout: client(env, registry)?,
+            shipping: client(env, registry)?,
+            ad: client(env, registry)?,
             cached: Arc::new(Cached {
                 currencies: Cache::from_env(env)?,
                 products: Cache::from_env(env)?,

@@ -1,5 +1,4 @@
-//! The wire side in: routes, and what surrounds every request: session, security headers, the
-//! access line, and the one place where an error page is made.
+//! Inbound adapter: the routes, and what surrounds every request: session, security headers, and the access line.
 
 mod assets;
 mod assistant;
@@ -8,13 +7,15 @@ mod checkout;
 mod currency;
 mod failure;
 mod form;
+mod handler;
 mod home;
 mod page;
 mod product;
+mod state;
 mod visit;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::Router;
@@ -22,51 +23,33 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
+use boutique_service::Outcome;
 use http_body::Body as _;
 use tracing::{debug, info};
 
 use self::failure::Failure;
+use self::handler::respond;
+use self::state::Shop;
 use self::visit::Visit;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::deployment::Deployment;
 use crate::domain;
 
-/// How long a page may take, everything included.
-const PAGE: Duration = Duration::from_secs(3);
-/// How long a change of the cart may take.
-const CHANGE: Duration = Duration::from_secs(2);
-/// How long an order may take.
-const ORDER: Duration = Duration::from_secs(8);
-
-/// What every handler needs.
-pub(crate) struct Shop {
-    pub(crate) config: Config,
-    pub(crate) clients: Clients,
-    pub(crate) deployment: Deployment,
-}
-
-impl Shop {
-    /// A path below the base URL.
-    fn path(&self, path: &str) -> String {
-        format!("{}{path}", self.config.base_url)
-    }
-}
-
 /// Everything the frontend answers, below the base URL.
 pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -> Router {
     let shop = Arc::new(Shop { config, clients, deployment });
     let routes = Router::new()
-        .route(&shop.path("/"), get(home::home))
-        .route(&shop.path("/product/{id}"), get(product::product))
+        .route(&shop.path("/"), get(respond(home::home)))
+        .route(&shop.path("/product/{id}"), get(respond(product::product)))
         .route(&shop.path("/product-meta/{ids}"), get(product::meta))
-        .route(&shop.path("/cart"), get(cart::view).post(cart::add))
-        .route(&shop.path("/cart/empty"), post(cart::empty))
-        .route(&shop.path("/cart/checkout"), post(checkout::place))
-        .route(&shop.path("/setCurrency"), post(currency::set))
+        .route(&shop.path("/cart"), get(respond(cart::view)).post(respond(cart::add)))
+        .route(&shop.path("/cart/empty"), post(respond(cart::empty)))
+        .route(&shop.path("/cart/checkout"), post(respond(checkout::place)))
+        .route(&shop.path("/setCurrency"), post(respond(currency::set)))
         .route(&shop.path("/logout"), get(visit::logout))
-        .route(&shop.path("/assistant"), get(assistant::page))
-        .route(&shop.path("/bot"), post(assistant::bot))
+        .route(&shop.path("/assistant"), get(respond(assistant::page)))
+        .route(&shop.path("/bot"), post(respond(assistant::bot)))
         .route(&shop.path("/static/{*path}"), get(assets::asset))
         .route(&shop.path("/robots.txt"), any(async || "User-agent: *\nDisallow: /"))
         .route(&shop.path("/_healthz"), any(async || "ok"))
@@ -85,13 +68,11 @@ async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next)
     let mut response = if let Some(clean) = domain::cleaned(uri.path()) {
         moved(&clean, uri.query())
     } else if method == Method::POST && visit::is_cross_site(&request) {
-        Failure::new(StatusCode::FORBIDDEN, "this request came from another site").into_response()
+        let text = "this request came from another site";
+        page::error(Failure::new(StatusCode::FORBIDDEN, text), &shop, &visit)
     } else {
         next.run(request).await
     };
-    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-        response = failure.page(&shop, &visit);
-    }
     // Pages belong to a session; what is the same for everybody does not make one.
     let below = uri.path().strip_prefix(&shop.config.base_url).unwrap_or_default();
     let is_page = !["/static/", "/robots.txt", "/_healthz", "/logout"]
@@ -101,9 +82,8 @@ async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next)
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     secure(response.headers_mut());
-    if let Some(route) = route {
-        response.extensions_mut().insert(route);
-    }
+    let outcome = response.extensions_mut().get_or_insert_default::<Outcome>();
+    outcome.route = route.map(|route| route.as_str().to_owned());
     log(&method, uri.path(), &visit, &response, began, is_page);
     response
 }
@@ -114,11 +94,6 @@ fn moved(path: &str, query: Option<&str>) -> Response {
         None => path.to_owned(),
     };
     (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response()
-}
-
-/// A redirect that makes a browser GET the other page.
-fn see(location: String) -> Response {
-    (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
 }
 
 fn secure(headers: &mut ::http::HeaderMap) {

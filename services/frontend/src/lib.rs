@@ -9,15 +9,16 @@ mod fetch;
 mod http;
 
 use boutique_proto::services::{self, ServiceSpec};
-use boutique_service::{App, Env};
+use boutique_service::{Env, Registry, Router};
 
 /// The service's row in the table: names, default port, address setting and methods.
 pub const SERVICE: ServiceSpec = services::FRONTEND;
 
 /// Everything this service answers, ready to be served.
-pub async fn routes(env: &Env) -> anyhow::Result<App> {
+pub async fn routes(env: &Env, registry: &Registry) -> anyhow::Result<Router> {
     let config = config::Config::from_env(env)?;
-    let clients = clients::Clients::from_env(env)?;
+    let clients = clients::Clients::from_env(env, registry)?;
     let deployment = deployment::detect(config.platform, config.pod.clone());
-    Ok(App::http(http::router(config, clients, deployment)))
+    let probe = format!("{}/_healthz", config.base_url);
+    Ok(Router::http(http::router(config, clients, deployment)).with_probe(probe))
 }

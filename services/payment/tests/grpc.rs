@@ -2,14 +2,14 @@
 
 use boutique_proto::payment_service_client::PaymentServiceClient;
 use boutique_proto::{ChargeRequest, CreditCardInfo, Money};
-use boutique_service::testing::loopback;
-use boutique_service::{Env, Running};
+use boutique_service::{Env, ServerHandle};
+use boutique_test::loopback;
 use paymentservice::{SERVICE, routes};
 use time::OffsetDateTime;
 use tonic::Code;
 use tonic::transport::Channel;
 
-async fn payment() -> anyhow::Result<(PaymentServiceClient<Channel>, Option<Running>)> {
+async fn payment() -> anyhow::Result<(PaymentServiceClient<Channel>, Option<ServerHandle>)> {
     let (channel, running) = loopback(SERVICE, &Env::default(), routes).await?;
     Ok((PaymentServiceClient::new(channel), running))
 }

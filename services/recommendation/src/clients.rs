@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use boutique_proto::{Empty, product_catalog_service};
-use boutique_service::{Cache, Channel, Env, EnvError, client};
+use boutique_service::{Cache, Channel, Env, EnvError, Registry, client};
 use tonic::Status;
 
 /// The ids of the catalog's products, kept for `CACHE_TTL`.
@@ -14,8 +14,8 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     /// Reads `PRODUCT_CATALOG_SERVICE_ADDR` and `CACHE_TTL`.
-    pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
-        Ok(Self { catalog: client(env)?, ids: Cache::from_env(env)? })
+    pub(crate) fn from_env(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
+        Ok(Self { catalog: client(env, registry)?, ids: Cache::from_env(env)? })
     }
 
     /// Returns the ids of all products.

@@ -9,8 +9,8 @@ use boutique_proto::{
     Empty, GetProductRequest, ListProductsResponse, ListRecommendationsRequest, Product,
     SearchProductsRequest, SearchProductsResponse, product_catalog_service, services,
 };
-use boutique_service::testing::{loopback, serve};
-use boutique_service::{App, Env, Running, ServiceSpec};
+use boutique_service::{Env, Router, ServerHandle, ServiceSpec};
+use boutique_test::{loopback, serve, serve_router};
 use recommendationservice::{SERVICE, routes};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
@@ -47,12 +47,12 @@ impl ProductCatalogService for Catalog {
     }
 }
 
-type Started = (RecommendationServiceClient<Channel>, Running, Option<Running>);
+type Started = (RecommendationServiceClient<Channel>, ServerHandle, Option<ServerHandle>);
 
 async fn start(ids: Option<&[&'static str]>) -> anyhow::Result<Started> {
     let catalog = Catalog(ids.map(Arc::from));
-    let app = async |_: &Env| Ok(App::grpc(product_catalog_service::into_server(catalog)));
-    let catalog = serve(CATALOG, &Env::default(), app).await?;
+    let router = Router::grpc(product_catalog_service::into_server(catalog));
+    let catalog = serve_router(CATALOG, &Env::default(), router).await?;
     let mut env = Env::default();
     env.set(CATALOG.addr_key, catalog.address().unwrap().to_string());
     let (channel, running) = loopback(SERVICE, &env, routes).await?;

@@ -2,13 +2,13 @@
 
 use boutique_proto::shipping_service_client::ShippingServiceClient;
 use boutique_proto::{Address, CartItem, GetQuoteRequest, Money, ShipOrderRequest};
-use boutique_service::testing::loopback;
-use boutique_service::{Env, Running};
+use boutique_service::{Env, ServerHandle};
+use boutique_test::loopback;
 use shippingservice::{SERVICE, routes};
 use tonic::Code;
 use tonic::transport::Channel;
 
-async fn shipping() -> anyhow::Result<(ShippingServiceClient<Channel>, Option<Running>)> {
+async fn shipping() -> anyhow::Result<(ShippingServiceClient<Channel>, Option<ServerHandle>)> {
     let (channel, running) = loopback(SERVICE, &Env::default(), routes).await?;
     Ok((ShippingServiceClient::new(channel), running))
 }

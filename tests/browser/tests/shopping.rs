@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use boutique_service::Env;
+use boutique_service::{Env, Registry};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -125,7 +125,7 @@ async fn shop(client: &Client, base: &str, name: &str) -> anyhow::Result<()> {
 async fn a_person_shops_on_a_desk_and_on_a_phone() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut env = Env::from([("PORT", "0")]);
-    let open = boutique::open(&mut env).await?;
+    let open = boutique::open(&mut env, &mut Registry::default()).await?;
     let base = format!("http://{}/", open.address().context("no address")?);
     let driver = driver(folder.path()).await?;
 

@@ -10,7 +10,7 @@ use boutique_proto::{
     OrderResult, PlaceOrderRequest, cart_service, checkout_service, product_catalog_service,
     services, shipping_service,
 };
-use boutique_service::{Channel, Env, client};
+use boutique_service::{Channel, Env, Registry, client};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tonic::{Code, Status};
@@ -45,11 +45,12 @@ pub(crate) struct Clients {
 
 impl Clients {
     pub(crate) fn from_env(env: &Env) -> anyhow::Result<Self> {
+        let registry = Registry::default();
         Ok(Self {
-            cart: client(env)?,
-            checkout: client(env)?,
-            catalog: client(env)?,
-            shipping: client(env)?,
+            cart: client(env, &registry)?,
+            checkout: client(env, &registry)?,
+            catalog: client(env, &registry)?,
+            shipping: client(env, &registry)?,
         })
     }
 

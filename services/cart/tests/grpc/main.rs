@@ -2,33 +2,32 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod ready;
-mod redis_server;
 
 use std::time::{Duration, Instant};
 
 use boutique_proto::cart_service_client::CartServiceClient;
 use boutique_proto::{AddItemRequest, Cart, CartItem, EmptyCartRequest, GetCartRequest};
-use boutique_service::testing::{connect, loopback, serve};
-use boutique_service::{Env, Running};
+use boutique_service::{Env, Registry, ServerHandle};
+use boutique_test::RedisServer;
+use boutique_test::{connect, loopback, serve};
 use cartservice::{SERVICE, routes};
 use prost::Message as _;
-use redis_server::RedisServer;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 type Carts = CartServiceClient<Channel>;
 
-async fn in_memory() -> anyhow::Result<(Carts, Option<Running>)> {
+async fn in_memory() -> anyhow::Result<(Carts, Option<ServerHandle>)> {
     let (channel, running) = loopback(SERVICE, &Env::default(), routes).await?;
     Ok((CartServiceClient::new(channel), running))
 }
 
-async fn with(settings: &Env) -> anyhow::Result<(Carts, Running)> {
+async fn with(settings: &Env) -> anyhow::Result<(Carts, ServerHandle)> {
     let running = serve(SERVICE, settings, routes).await?;
     Ok((CartServiceClient::new(connect(running.address().unwrap())?), running))
 }
 
-async fn on_redis(redis: &RedisServer) -> anyhow::Result<(Carts, Running)> {
+async fn on_redis(redis: &RedisServer) -> anyhow::Result<(Carts, ServerHandle)> {
     with(&Env::from([("REDIS_ADDR", redis.address().as_str())])).await
 }
 
@@ -439,7 +438,9 @@ async fn a_wrong_setting_stops_the_start_and_hides_the_password() {
 #[tokio::test]
 async fn upstreams_name_for_the_port_is_honoured() -> anyhow::Result<()> {
     let env = Env::from([("ASPNETCORE_HTTP_PORTS", "0"), ("LISTEN_ADDR", "127.0.0.1")]);
-    let running = boutique_service::spawn(SERVICE, &env, routes(&env).await?).await?;
+    let registry = Registry::default();
+    let router = routes(&env, &registry).await?;
+    let running = boutique_service::spawn(SERVICE, &env, &registry, router).await?;
     assert_ne!(running.address().unwrap().port(), SERVICE.port);
     Ok(())
 }

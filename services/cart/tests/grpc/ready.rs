@@ -4,17 +4,17 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use boutique_service::testing::connect;
-use boutique_service::{Env, Running};
+use boutique_service::{Env, ServerHandle};
+use boutique_test::connect;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::redis_server::RedisServer;
 use crate::{add, cart, empty, get, item, with};
+use boutique_test::RedisServer;
 
-async fn health(running: &Running) -> anyhow::Result<HealthClient<Channel>> {
+async fn health(running: &ServerHandle) -> anyhow::Result<HealthClient<Channel>> {
     Ok(HealthClient::new(connect(running.address().context("no address")?)?))
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use boutique_proto::checkout_service_client::CheckoutServiceClient;
 use boutique_proto::{Address, CreditCardInfo, OrderResult, PlaceOrderRequest};
-use boutique_service::testing::{loopback, serve};
-use boutique_service::{Env, Running};
+use boutique_service::{Env, ServerHandle};
+use boutique_test::{loopback, serve};
 use checkoutservice::{SERVICE, routes};
 use stubs::{Fault, Stub, usd};
 use tonic::transport::Channel;
@@ -16,7 +16,7 @@ use tonic::{Code, Request, Status};
 
 type Checkout = CheckoutServiceClient<Channel>;
 
-async fn start(stub: &Stub) -> anyhow::Result<(Checkout, Vec<Running>)> {
+async fn start(stub: &Stub) -> anyhow::Result<(Checkout, Vec<ServerHandle>)> {
     let (env, mut running) = stub.start().await?;
     let (channel, checkout) = loopback(SERVICE, &env, routes).await?;
     running.extend(checkout);

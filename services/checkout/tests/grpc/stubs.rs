@@ -11,8 +11,8 @@ use boutique_proto::payment_service_server::PaymentService;
 use boutique_proto::product_catalog_service_server::ProductCatalogService;
 use boutique_proto::shipping_service_server::ShippingService;
 use boutique_proto::*;
-use boutique_service::testing::serve;
-use boutique_service::{App, Env, Running, ServiceSpec};
+use boutique_service::{Env, Router, ServerHandle, ServiceSpec};
+use boutique_test::serve_router;
 use tokio::sync::{Barrier, Notify};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -82,23 +82,23 @@ impl Stub {
     }
 
     /// Serves all six on ports of their own, and tells where.
-    pub(crate) async fn start(&self) -> anyhow::Result<(Env, Vec<Running>)> {
+    pub(crate) async fn start(&self) -> anyhow::Result<(Env, Vec<ServerHandle>)> {
         let mut env = Env::default();
         let mut running = Vec::new();
         let apps = [
-            ("CART_SERVICE_ADDR", App::grpc(cart_service::into_server(self.clone()))),
+            ("CART_SERVICE_ADDR", Router::grpc(cart_service::into_server(self.clone()))),
             (
                 "PRODUCT_CATALOG_SERVICE_ADDR",
-                App::grpc(product_catalog_service::into_server(self.clone())),
+                Router::grpc(product_catalog_service::into_server(self.clone())),
             ),
-            ("CURRENCY_SERVICE_ADDR", App::grpc(currency_service::into_server(self.clone()))),
-            ("SHIPPING_SERVICE_ADDR", App::grpc(shipping_service::into_server(self.clone()))),
-            ("PAYMENT_SERVICE_ADDR", App::grpc(payment_service::into_server(self.clone()))),
-            ("EMAIL_SERVICE_ADDR", App::grpc(email_service::into_server(self.clone()))),
+            ("CURRENCY_SERVICE_ADDR", Router::grpc(currency_service::into_server(self.clone()))),
+            ("SHIPPING_SERVICE_ADDR", Router::grpc(shipping_service::into_server(self.clone()))),
+            ("PAYMENT_SERVICE_ADDR", Router::grpc(payment_service::into_server(self.clone()))),
+            ("EMAIL_SERVICE_ADDR", Router::grpc(email_service::into_server(self.clone()))),
         ];
         for (addr_key, app) in apps {
             let service = ServiceSpec::unlisted("stub", addr_key);
-            let served = serve(service, &Env::default(), async |_: &Env| Ok(app)).await?;
+            let served = serve_router(service, &Env::default(), app).await?;
             env.set(addr_key, served.address().unwrap().to_string());
             running.push(served);
         }

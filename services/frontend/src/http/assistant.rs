@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use ::http::{StatusCode, header};
 use askama::Template;
-use axum::Extension;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tonic::Status;
 
-use super::failure::{Failure, within};
-use super::home::retrieved;
+use super::failure::{Failure, retrieved, within};
+use super::form;
 use super::page::{self, Frame};
+use super::state::{PAGE, Shop};
 use super::visit::Visit;
-use super::{PAGE, Shop, form};
 use crate::{domain, fetch};
 
 /// Room for a picture of a room.
@@ -29,8 +28,9 @@ struct AssistantPage<'a> {
 
 /// `GET /assistant`.
 pub(crate) async fn page(
-    State(shop): State<Arc<Shop>>,
-    Extension(visit): Extension<Arc<Visit>>,
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    _request: Request,
 ) -> Result<Response, Failure> {
     if shop.config.assistant.is_none() {
         return Err(switched_off());
@@ -52,7 +52,8 @@ struct Answer {
 
 /// `POST /bot`: passes a question on.
 pub(crate) async fn bot(
-    State(shop): State<Arc<Shop>>,
+    shop: Arc<Shop>,
+    _visit: Arc<Visit>,
     request: Request,
 ) -> Result<Response, Failure> {
     let Some(assistant) = shop.config.assistant.clone() else { return Err(switched_off()) };

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
-use axum::extract::State;
+use axum::extract::Request;
 use axum::response::Response;
 use boutique_money::Money;
 use boutique_proto::CartItem;
@@ -12,12 +11,12 @@ use futures_util::future::try_join_all;
 use time::OffsetDateTime;
 use tonic::Status;
 
-use super::failure::{Failure, within};
-use super::form::Form;
-use super::home::retrieved;
+use super::failure::{Failure, retrieved, within};
+use super::form;
+use super::handler::see;
 use super::page::{self, Frame};
+use super::state::{CHANGE, PAGE, Shop};
 use super::visit::Visit;
-use super::{CHANGE, PAGE, Shop, see};
 use crate::clients::Priced;
 use crate::domain;
 use crate::domain::form::AddToCart;
@@ -44,8 +43,9 @@ struct Line {
 
 /// `GET /cart`.
 pub(crate) async fn view(
-    State(shop): State<Arc<Shop>>,
-    Extension(visit): Extension<Arc<Visit>>,
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    _request: Request,
 ) -> Result<Response, Failure> {
     within(PAGE, async || {
         let (supported, cart) = tokio::try_join!(
@@ -100,11 +100,11 @@ fn line(priced: Arc<Priced>, quantity: i32, price: Result<Money, Status>) -> Res
 
 /// `POST /cart`: only what the catalogue knows goes in.
 pub(crate) async fn add(
-    State(shop): State<Arc<Shop>>,
-    Extension(visit): Extension<Arc<Visit>>,
-    Form(fields): Form,
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let AddToCart { product_id, quantity } = AddToCart::parse(&fields)?;
+    let AddToCart { product_id, quantity } = AddToCart::parse(&form::fields(request).await?)?;
     within(CHANGE, async || {
         retrieved("product", shop.clients.product(&product_id).await)?;
         let added = shop.clients.add_item(&visit.session, CartItem { product_id, quantity });
@@ -116,8 +116,9 @@ pub(crate) async fn add(
 
 /// `POST /cart/empty`.
 pub(crate) async fn empty(
-    State(shop): State<Arc<Shop>>,
-    Extension(visit): Extension<Arc<Visit>>,
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    _request: Request,
 ) -> Result<Response, Failure> {
     within(CHANGE, async || {
         let emptied = shop.clients.empty_cart(&visit.session).await;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use ::http::StatusCode;
 use askama::Template;
-use axum::Extension;
-use axum::extract::State;
+use axum::extract::Request;
 use axum::response::Response;
 use boutique_money::{CurrencyCode, Money};
 use boutique_proto::{Address, CreditCardInfo, OrderResult, PlaceOrderRequest};
@@ -14,10 +13,10 @@ use tonic::{Code, Status};
 use tracing::info;
 
 use super::failure::{Failure, within};
-use super::form::Form;
+use super::form;
 use super::page::{self, Frame};
+use super::state::{ORDER, PAGE, Shop};
 use super::visit::Visit;
-use super::{ORDER, PAGE, Shop};
 use crate::clients::{Priced, amount};
 use crate::domain;
 use crate::domain::form::PlaceOrder;
@@ -32,15 +31,15 @@ struct OrderPage<'a> {
 }
 
 pub(crate) async fn place(
-    State(shop): State<Arc<Shop>>,
-    Extension(visit): Extension<Arc<Visit>>,
-    Form(fields): Form,
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    request: Request,
 ) -> Result<Response, Failure> {
-    let form = PlaceOrder::parse(&fields)?;
+    let form = PlaceOrder::parse(&form::fields(request).await?)?;
     let code = visit.currency.as_deref().and_then(|code| CurrencyCode::parse(code).ok());
-    let request = request(&visit, code.unwrap_or(CurrencyCode::USD), form);
+    let order = order_request(&visit, code.unwrap_or(CurrencyCode::USD), form);
     let order =
-        within(ORDER, async || shop.clients.place_order(request).await.map_err(not_placed)).await?;
+        within(ORDER, async || shop.clients.place_order(order).await.map_err(not_placed)).await?;
     info!(order = %order.order_id, user.id = visit.session_hash, "placed order {}", order.order_id);
 
     // Upstream asks for the currencies here and shows none; nobody waits for them.
@@ -58,7 +57,7 @@ pub(crate) async fn place(
     page::answer(&shop, &visit, None, &page)
 }
 
-fn request(visit: &Visit, currency: CurrencyCode, form: PlaceOrder) -> PlaceOrderRequest {
+fn order_request(visit: &Visit, currency: CurrencyCode, form: PlaceOrder) -> PlaceOrderRequest {
     let mut card = CreditCardInfo::default();
     card.credit_card_number = form.card_number;
     card.credit_card_expiration_month = form.card_month;

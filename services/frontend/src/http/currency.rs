@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use ::http::header;
-use axum::Extension;
-use axum::extract::State;
+use axum::extract::Request;
 use axum::response::Response;
 use tracing::debug;
 
-use super::failure::{Failure, within};
-use super::form::Form;
-use super::home::retrieved;
+use super::failure::{Failure, retrieved, within};
+use super::form;
+use super::handler::see;
+use super::state::{CHANGE, Shop};
 use super::visit::Visit;
-use super::{CHANGE, Shop, see};
 use crate::domain::form::Invalid;
 
 pub(crate) async fn set(
-    State(shop): State<Arc<Shop>>,
-    Extension(visit): Extension<Arc<Visit>>,
-    Form(fields): Form,
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    request: Request,
 ) -> Result<Response, Failure> {
+    let fields = form::fields(request).await?;
     let code = fields.text("currency_code");
     if code.is_empty() {
         return Err(Invalid::one("Currency", "required").into());

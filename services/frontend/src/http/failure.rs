@@ -1,17 +1,12 @@
-//! What went wrong with a page, and the error page that says so: a status, a fixed text, and an id
-//! to ask about, but nothing of what happened behind the scenes.
+//! The error of a page: a status, a fixed text for the visitor, and a cause for the log.
 
 use std::time::Duration;
 
 use ::http::{HeaderValue, StatusCode, header};
-use askama::Template;
-use axum::response::{Html, IntoResponse, Response};
-use boutique_service::with_deadline;
+use axum::response::Response;
+use boutique_service::{Outcome, with_deadline};
 use tonic::{Code, Status};
 
-use super::Shop;
-use super::page::Frame;
-use super::visit::Visit;
 use crate::domain::form::Invalid;
 
 /// Why there is no page.
@@ -59,36 +54,27 @@ impl Failure {
         Self { closes: true, ..self }
     }
 
-    /// Leaves the cause with an answer that has a form of its own, for the log.
-    pub(crate) fn tell(self, response: &mut Response) {
-        if let Some(cause) = self.cause {
-            response.extensions_mut().insert(cause);
-        }
+    /// Returns the status of the response.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
     }
 
-    /// The error page.
-    pub(crate) fn page(self, shop: &Shop, visit: &Visit) -> Response {
-        let (status, closes) = (self.status, self.closes);
-        let template = ErrorPage { frame: Frame::bare(shop, visit), status, text: &self.text };
-        let body = template.render().unwrap_or_else(|_| self.text.clone());
-        let mut response = (status, Html(body)).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        if closes {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        self.tell(&mut response);
-        response
+    /// Returns the text for the visitor.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
-}
 
-#[derive(Template)]
-#[template(path = "error.html")]
-struct ErrorPage<'a> {
-    frame: Frame<'a>,
-    status: StatusCode,
-    text: &'a str,
+    /// Completes a response that shows this failure: its headers, and the cause for the log.
+    pub(crate) fn finish(self, response: &mut Response) {
+        let headers = response.headers_mut();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.extensions_mut().insert(Outcome { route: None, cause: self.cause });
+    }
 }
 
 impl From<Invalid> for Failure {
@@ -103,13 +89,9 @@ impl From<askama::Error> for Failure {
     }
 }
 
-/// Leaves the page to [`super::around`], which knows the visitor.
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
-        response.extensions_mut().insert(self);
-        response
-    }
+/// Names what could not be retrieved.
+pub(super) fn retrieved<T>(what: &str, answer: Result<T, Status>) -> Result<T, Failure> {
+    answer.map_err(|cause| Failure::backend(&format!("could not retrieve {what}"), cause))
 }
 
 /// Bounds what a handler does; whatever it calls gets no more time than is left.

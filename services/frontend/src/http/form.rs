@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, StatusCode, header};
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::Request;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 
@@ -15,23 +15,17 @@ const MAX_FORM: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The fields of a request: those of its body, then those of its query.
-pub(crate) struct Form(pub(crate) Fields);
-
-impl<S: Send + Sync> FromRequest<S> for Form {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Failure> {
-        let (parts, body) = request.into_parts();
-        if !is_form(&parts.headers) {
-            let text = "a form is sent as application/x-www-form-urlencoded";
-            return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text).closing());
-        }
-        let body = read(body, &parts.headers, MAX_FORM).await?;
-        let pairs = form_urlencoded::parse(&body);
-        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
-        Ok(Self(Fields::new(pairs.into_owned().chain(query.into_owned()))))
+/// Reads the fields of a request: those of its body, then those of its query.
+pub(crate) async fn fields(request: Request) -> Result<Fields, Failure> {
+    let (parts, body) = request.into_parts();
+    if !is_form(&parts.headers) {
+        let text = "a form is sent as application/x-www-form-urlencoded";
+        return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text).closing());
     }
+    let body = read(body, &parts.headers, MAX_FORM).await?;
+    let pairs = form_urlencoded::parse(&body);
+    let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+    Ok(Fields::new(pairs.into_owned().chain(query.into_owned())))
 }
 
 /// A body of at most `limit` bytes.

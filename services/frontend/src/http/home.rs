@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
-use axum::extract::State;
+use axum::extract::Request;
 use axum::response::Response;
 use boutique_service::detach;
 use futures_util::future::try_join_all;
 
-use super::failure::{Failure, within};
+use super::failure::{Failure, retrieved, within};
 use super::page::{self, Frame};
+use super::state::{PAGE, Shop};
 use super::visit::Visit;
-use super::{PAGE, Shop};
 use crate::clients::Priced;
 use crate::domain;
 
@@ -24,8 +23,9 @@ struct HomePage<'a> {
 }
 
 pub(crate) async fn home(
-    State(shop): State<Arc<Shop>>,
-    Extension(visit): Extension<Arc<Visit>>,
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    _request: Request,
 ) -> Result<Response, Failure> {
     within(PAGE, async || {
         // Upstream asks for ads here and shows none; the call is made, but nobody waits for it.
@@ -56,9 +56,4 @@ pub(crate) async fn home(
         page::answer(&shop, &visit, Some(currency), &HomePage { frame, products })
     })
     .await
-}
-
-/// Names what could not be retrieved.
-pub(super) fn retrieved<T>(what: &str, answer: Result<T, tonic::Status>) -> Result<T, Failure> {
-    answer.map_err(|cause| Failure::backend(&format!("could not retrieve {what}"), cause))
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use ::http::header;
+use ::http::{StatusCode, header};
 use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
 use boutique_money::CurrencyCode;
 use boutique_proto::CartItem;
 use time::OffsetDateTime;
 
-use super::Shop;
 use super::failure::Failure;
+use super::state::Shop;
 use super::visit::Visit;
 use crate::clients::Priced;
 use crate::deployment::{Details, Platform};
@@ -101,6 +101,24 @@ pub(crate) fn answer(
         response.headers_mut().append(header::SET_COOKIE, mended);
     }
     Ok(response)
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    frame: Frame<'a>,
+    status: StatusCode,
+    text: &'a str,
+}
+
+/// The page that shows a failure: its status, its text, and an id to ask about.
+pub(crate) fn error(failure: Failure, shop: &Shop, visit: &Visit) -> Response {
+    let (status, text) = (failure.status(), failure.text());
+    let page = ErrorPage { frame: Frame::bare(shop, visit), status, text };
+    let body = page.render().unwrap_or_else(|_| text.to_owned());
+    let mut response = (status, Html(body)).into_response();
+    failure.finish(&mut response);
+    response
 }
 
 /// Products to show beside others, or none where they could not be had: a page does without.

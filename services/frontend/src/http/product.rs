@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use ::http::{StatusCode, Uri, header};
 use askama::Template;
-use axum::Extension;
-use axum::extract::{Path, State};
+use axum::RequestExt as _;
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use boutique_proto::{Ad, Product};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::failure::{Failure, within};
-use super::home::retrieved;
+use super::failure::{Failure, retrieved, within};
 use super::page::{self, Frame};
+use super::state::{PAGE, Shop};
 use super::visit::Visit;
-use super::{PAGE, Shop};
 use crate::clients::Priced;
 use crate::{domain, fetch};
 
@@ -44,10 +43,14 @@ struct Packaging {
 }
 
 pub(crate) async fn product(
-    State(shop): State<Arc<Shop>>,
-    Extension(visit): Extension<Arc<Visit>>,
-    Path(id): Path<String>,
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    mut request: Request,
 ) -> Result<Response, Failure> {
+    let Path(id) = match request.extract_parts::<Path<String>>().await {
+        Ok(id) => id,
+        Err(malformed) => return Ok(malformed.into_response()),
+    };
     within(PAGE, async || {
         let (priced, supported, cart, recommendations) = tokio::try_join!(
             async { retrieved("product", shop.clients.product(&id).await) },
@@ -140,12 +143,9 @@ pub(crate) async fn meta(State(shop): State<Arc<Shop>>, Path(ids): Path<String>)
     let priced = match found.await {
         Ok(priced) => priced,
         Err(failure) => {
-            let mut response = failure.into_response();
-            let mut answer =
-                json(response.status(), r#"{"error":"could not retrieve product"}"#.to_owned());
-            if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-                failure.tell(&mut answer);
-            }
+            let text = r#"{"error":"could not retrieve product"}"#.to_owned();
+            let mut answer = json(failure.status(), text);
+            failure.finish(&mut answer);
             return answer;
         }
     };

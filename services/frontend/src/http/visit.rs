@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use ::http::{HeaderMap, HeaderValue, Uri, header};
+use ::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use uuid::Uuid;
 
-use super::{Shop, see};
+use super::state::Shop;
 use crate::config::Config;
 use crate::domain;
 
@@ -91,7 +91,8 @@ impl Visit {
 
 /// `GET /logout`: expires every cookie that came.
 pub(crate) async fn logout(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
-    let mut response = see(shop.path("/"));
+    let location = [(header::LOCATION, shop.path("/"))];
+    let mut response = (StatusCode::FOUND, location).into_response();
     let path = path(&shop.config);
     for (name, _) in cookies(&headers) {
         let expired = format!(

@@ -1,4 +1,4 @@
-//! The shop as processes: one, or ten that find each other by upstream's names.
+//! The shop as processes: one, or ten that find each other by upstream's settings.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,8 +14,9 @@ use tokio::process::Child;
 use crate::visitor::Visitor;
 
 /// One running binary, and all it has printed so far.
-pub(crate) struct Process {
-    pub(crate) name: &'static str,
+pub struct Process {
+    /// The name of the binary.
+    pub name: &'static str,
     child: Child,
     output: Arc<Mutex<String>>,
     readers: Vec<tokio::task::JoinHandle<()>>,
@@ -23,15 +24,12 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a binary of this workspace with these settings and no others of ours.
-    pub(crate) fn start(
-        name: &'static str,
-        settings: &BTreeMap<String, String>,
-    ) -> anyhow::Result<Self> {
+    pub fn start(name: &'static str, settings: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         Self::start_as(name, Command::new(binary(name)?), settings)
     }
 
     /// The same by another command, which ends up running that binary.
-    pub(crate) fn start_as(
+    pub fn start_as(
         name: &'static str,
         mut command: Command,
         settings: &BTreeMap<String, String>,
@@ -47,16 +45,18 @@ impl Process {
         Ok(Self { name, child, output, readers })
     }
 
-    pub(crate) fn output(&self) -> String {
+    /// Returns everything printed so far.
+    pub fn output(&self) -> String {
         self.output.lock().unwrap().clone()
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Returns the process id.
+    pub fn pid(&self) -> u32 {
         self.child.id().unwrap_or_default()
     }
 
     /// Where it listens, once it says so.
-    pub(crate) async fn address(&mut self) -> anyhow::Result<String> {
+    pub async fn address(&mut self) -> anyhow::Result<String> {
         let said = async {
             loop {
                 let output = self.output();
@@ -74,13 +74,14 @@ impl Process {
         limit.context("it does not say where it listens")?
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
+    /// Sends a signal, as in `-TERM`.
+    pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.pid().to_string()]).status();
         assert!(status.unwrap().success());
     }
 
     /// Waits until it has said this.
-    pub(crate) async fn says(&self, text: &str) -> anyhow::Result<()> {
+    pub async fn says(&self, text: &str) -> anyhow::Result<()> {
         let said = async {
             while !self.output().contains(text) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -91,7 +92,7 @@ impl Process {
     }
 
     /// Waits until it is gone, and answers how it went and all it said.
-    pub(crate) async fn wait(mut self) -> anyhow::Result<(ExitStatus, String)> {
+    pub async fn wait(mut self) -> anyhow::Result<(ExitStatus, String)> {
         let limit = Duration::from_secs(40);
         let status = tokio::time::timeout(limit, self.child.wait())
             .await
@@ -118,7 +119,7 @@ fn collect(
 }
 
 /// A binary beside this test's own.
-pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
+pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let folder = own.parent().and_then(std::path::Path::parent).context("no target folder")?;
     let path = folder.join(name);
@@ -126,22 +127,24 @@ pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-pub(crate) fn settings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+/// Makes settings of names and values.
+pub fn settings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 /// Processes that are a shop together.
-pub(crate) struct Processes {
+pub struct Processes {
     /// Leaves first, the front door last.
-    pub(crate) all: Vec<Process>,
-    pub(crate) visitor: Visitor,
+    pub all: Vec<Process>,
+    /// A visitor of the frontend.
+    pub visitor: Visitor,
     /// Where each service is, by its setting.
-    pub(crate) addresses: BTreeMap<String, String>,
+    pub addresses: BTreeMap<String, String>,
 }
 
 impl Processes {
     /// The whole shop in one process.
-    pub(crate) async fn one(settings: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+    pub async fn one(settings: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut settings = settings.clone();
         settings.insert("PORT".to_owned(), "0".to_owned());
         let mut shop = Process::start("boutique", &settings)?;
@@ -150,7 +153,7 @@ impl Processes {
     }
 
     /// Ten processes, started leaves first.
-    pub(crate) async fn ten(settings: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+    pub async fn ten(settings: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut settings = settings.clone();
         settings.insert("PORT".to_owned(), "0".to_owned());
         settings.insert("LISTEN_ADDR".to_owned(), "127.0.0.1".to_owned());
@@ -165,7 +168,7 @@ impl Processes {
     }
 
     /// Stops front door first, insists that every process ends well, and answers all they said.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<String> {
+    pub async fn stop(mut self) -> anyhow::Result<String> {
         let mut said = String::new();
         while let Some(process) = self.all.pop() {
             process.signal("-TERM");

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-pub(crate) struct RedisServer {
+/// A `redis-server`; dropping it ends it.
+pub struct RedisServer {
     process: Child,
     port: u16,
     tls: Option<String>,
 }
 
 impl RedisServer {
-    pub(crate) fn start(options: &[&str]) -> anyhow::Result<Self> {
+    /// Starts one on a free port, with these options.
+    pub fn start(options: &[&str]) -> anyhow::Result<Self> {
         // Between two starts the port may be taken by another; then there is another.
         let mut last = anyhow::anyhow!("never tried");
         for _ in 0..5 {
@@ -25,11 +27,13 @@ impl RedisServer {
         Err(last)
     }
 
-    pub(crate) fn start_on(port: u16, options: &[&str]) -> anyhow::Result<Self> {
+    /// Starts one on this port, with these options.
+    pub fn start_on(port: u16, options: &[&str]) -> anyhow::Result<Self> {
         Self::launch(port, None, &[&["--port", &port.to_string()], options].concat())
     }
 
-    pub(crate) fn start_tls(cert: &str, key: &str) -> anyhow::Result<Self> {
+    /// Starts one that speaks TLS with this certificate and key.
+    pub fn start_tls(cert: &str, key: &str) -> anyhow::Result<Self> {
         let port = free_port()?;
         let listen = port.to_string();
         let files = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert];
@@ -54,16 +58,18 @@ impl RedisServer {
         Ok(server)
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Returns its port.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn address(&self) -> String {
+    /// Returns its address as `host:port`.
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// What `redis-cli` prints.
-    pub(crate) fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut cli = Command::new("redis-cli");
         cli.args(["-h", "localhost", "-p", &self.port.to_string()]);
         if let Some(ca) = &self.tls {
@@ -74,7 +80,8 @@ impl RedisServer {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    pub(crate) fn connect(&self) -> anyhow::Result<redis::Connection> {
+    /// Connects to it.
+    pub fn connect(&self) -> anyhow::Result<redis::Connection> {
         Ok(redis::Client::open(format!("redis://{}", self.address()))?.get_connection()?)
     }
 }

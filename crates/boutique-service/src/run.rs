@@ -1,5 +1,5 @@
-//! A whole process: its runtimes, its signals, and what it leaves behind as an exit code: 0 when it
-//! was asked to stop and did, 1 when it failed, 2 when a setting is wrong.
+//! The process: its runtimes, its signals, and its exit code: 0 after a graceful shutdown, 1 after a failure, 2 for an
+//! invalid setting.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use boutique_proto::services::{MethodSpec, ServiceSpec, Threads};
 use boutique_proto::{Rpc as _, UnaryChannel as _};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::HealthCheckRequest;
@@ -16,11 +16,12 @@ use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::client::{channel, set_worker};
 use crate::env::{Env, EnvError};
-use crate::health::Check;
 use crate::log;
-use crate::server::{App, Running, port, spawn};
+use crate::registry::Registry;
+use crate::serve::{ServerHandle, port, spawn};
+use crate::server::{Check, Router};
 
-/// The service's health as `healthcheck` calls it. No process has a setting of this name.
+/// A service's health as `healthcheck` calls it. No process has a setting of this name.
 const HEALTH: ServiceSpec = ServiceSpec {
     methods: &[MethodSpec {
         path: Check::PATH,
@@ -31,40 +32,35 @@ const HEALTH: ServiceSpec = ServiceSpec {
     ..ServiceSpec::unlisted("health", "healthcheck")
 };
 
-/// Runs one service as a process until SIGTERM or SIGINT. With `healthcheck` as first argument it
-/// asks the running one instead, and succeeds if that is SERVING.
+/// Runs one service as a process until SIGTERM or SIGINT. With `healthcheck` as its first argument it asks the running
+/// one instead, and succeeds if that is SERVING.
 pub fn run(
-    service: ServiceSpec,
-    routes: impl AsyncFnOnce(&Env) -> anyhow::Result<App>,
+    spec: ServiceSpec,
+    routes: impl AsyncFnOnce(&Env, &Registry) -> anyhow::Result<Router>,
 ) -> ExitCode {
     let env = Env::from_process();
-    let workers = match service.threads {
-        Threads::One => 1,
-        Threads::PerCore => cores(),
-    };
     match std::env::args().nth(1).as_deref() {
-        None => process(service.name, env, workers, async |env| {
-            let app = routes(env).await?;
-            Ok(vec![spawn(service, env, app).await?])
+        None => run_all(spec.name, env, spec.threads, async |env, registry| {
+            let router = routes(env, registry).await?;
+            Ok(vec![spawn(spec, env, registry, router).await?])
         }),
-        Some("healthcheck") => exit_code(service.name, healthcheck(service, env)),
+        Some("healthcheck") => exit_code(spec.name, healthcheck(spec, env)),
         Some(_) => {
-            eprintln!("usage: {} [healthcheck]", service.name);
+            eprintln!("usage: {} [healthcheck]", spec.name);
             ExitCode::from(2)
         }
     }
 }
 
-/// Runs what `open` starts until SIGTERM or SIGINT, then stops it, the last started first. A second
-/// signal leaves at once. `workers` current-thread runtimes share the connections, unless
-/// `TOKIO_WORKER_THREADS` says how many; `None` takes one per core.
-pub fn process(
+/// Runs what `start` starts until SIGTERM or SIGINT, then stops it, the last started first. A second signal ends the
+/// process at once.
+pub fn run_all(
     name: &'static str,
     env: Env,
-    workers: impl Into<Option<usize>>,
-    open: impl AsyncFnOnce(&mut Env) -> anyhow::Result<Vec<Running>>,
+    threads: Threads,
+    start: impl AsyncFnOnce(&mut Env, &mut Registry) -> anyhow::Result<Vec<ServerHandle>>,
 ) -> ExitCode {
-    exit_code(name, try_process(env, workers.into().unwrap_or_else(cores), open))
+    exit_code(name, try_run_all(env, threads, start))
 }
 
 fn exit_code(name: &str, outcome: anyhow::Result<()>) -> ExitCode {
@@ -76,27 +72,22 @@ fn exit_code(name: &str, outcome: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-fn try_process(
+fn try_run_all(
     mut env: Env,
-    workers: usize,
-    open: impl AsyncFnOnce(&mut Env) -> anyhow::Result<Vec<Running>>,
+    threads: Threads,
+    start: impl AsyncFnOnce(&mut Env, &mut Registry) -> anyhow::Result<Vec<ServerHandle>>,
 ) -> anyhow::Result<()> {
     log::install(&env)?;
-    let allowed = "a number of threads, 1 to 1024";
-    let workers = env.parse("TOKIO_WORKER_THREADS", allowed)?.unwrap_or(workers);
-    if !(1..=1024).contains(&workers) {
-        return Err(EnvError::new("TOKIO_WORKER_THREADS", format_args!("must be {allowed}")).into());
-    }
-    let over = CancellationToken::new();
-    for index in 1..workers {
-        env.workers.push(start_worker(index, over.clone())?);
+    let (mut registry, over) = (Registry::default(), CancellationToken::new());
+    for index in 1..thread_count(&env, threads)? {
+        registry.workers.push(start_worker(index, over.clone())?);
     }
     let runtime = current_thread()?;
-    log::let_wait();
+    log::defer_writes();
     let outcome = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut running = open(&mut env).await?;
+        let mut running = start(&mut env, &mut registry).await?;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -115,17 +106,31 @@ fn try_process(
     });
     log::flush();
     over.cancel();
-    // A name look-up or an export may hang in a blocking thread; nobody waits for it.
+    // A name look-up or an export may hang in a blocking thread; the process does not wait for it.
     runtime.shutdown_background();
     outcome
 }
 
-fn start_worker(index: usize, over: CancellationToken) -> anyhow::Result<tokio::runtime::Handle> {
+/// The number of current-thread runtimes that share the connections: `TOKIO_WORKER_THREADS`, or the service's own.
+fn thread_count(env: &Env, threads: Threads) -> Result<usize, EnvError> {
+    let allowed = "a number of threads, 1 to 1024";
+    let by_default = match threads {
+        Threads::One => 1,
+        Threads::PerCore => std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let count = env.parse("TOKIO_WORKER_THREADS", allowed)?.unwrap_or(by_default);
+    if !(1..=1024).contains(&count) {
+        return Err(EnvError::new("TOKIO_WORKER_THREADS", format_args!("must be {allowed}")));
+    }
+    Ok(count)
+}
+
+fn start_worker(index: usize, over: CancellationToken) -> anyhow::Result<Handle> {
     let runtime = current_thread()?;
     let handle = runtime.handle().clone();
     let work = move || {
         set_worker(index);
-        log::let_wait();
+        log::defer_writes();
         runtime.block_on(over.cancelled());
         log::flush();
         runtime.shutdown_background();
@@ -139,23 +144,23 @@ fn start_worker(index: usize, over: CancellationToken) -> anyhow::Result<tokio::
 
 fn current_thread() -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_current_thread();
-    builder.enable_all().on_thread_park(log::parked).build().context("cannot make a runtime")
+    builder
+        .enable_all()
+        .on_thread_park(log::on_thread_park)
+        .build()
+        .context("cannot make a runtime")
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Asks the service of this name on this machine, at the port that `PORT` gives it.
-fn healthcheck(service: ServiceSpec, mut env: Env) -> anyhow::Result<()> {
-    let port = port(service.port, &env)?;
+/// Asks the service on this machine, at the port that `PORT` gives it.
+fn healthcheck(spec: ServiceSpec, mut env: Env) -> anyhow::Result<()> {
+    let port = port(spec.port, &env)?;
     let ip = match env.parse("LISTEN_ADDR", "an IP address")? {
         Some(ip) if !IpAddr::is_unspecified(&ip) => ip,
         Some(_) | None => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
     env.set(HEALTH.addr_key, SocketAddr::new(ip, port).to_string());
     current_thread()?.block_on(async {
-        let health = channel(&env, &HEALTH)?;
+        let health = channel(&env, &Registry::default(), &HEALTH)?;
         let check = health.unary::<Check>(HealthCheckRequest::default());
         let answer = tokio::time::timeout(Duration::from_secs(2), check).await;
         let status = answer.context("no answer")?.map_err(|status| {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use boutique_service::Env;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
@@ -11,7 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 /// The form as the cart page fills it in, for a card that is good for years.
-pub(crate) const FORM: [(&str, &str); 10] = [
+pub const FORM: [(&str, &str); 10] = [
     ("email", "someone@example.com"),
     ("street_address", "1600 Amphitheatre Parkway"),
     ("zip_code", "94043"),
@@ -24,51 +23,61 @@ pub(crate) const FORM: [(&str, &str); 10] = [
     ("credit_card_cvv", "672"),
 ];
 
+/// A client with cookies.
 #[derive(Clone)]
-pub(crate) struct Visitor {
+pub struct Visitor {
     client: Client<HttpConnector, Full<Bytes>>,
-    pub(crate) base: String,
-    pub(crate) cookies: BTreeMap<String, String>,
+    /// The URL before every path.
+    pub base: String,
+    /// The cookies received, by name.
+    pub cookies: BTreeMap<String, String>,
 }
 
+/// A response, read whole.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
+pub struct Answer {
+    /// The status code.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as text.
+    pub body: String,
 }
 
 impl Answer {
-    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> &str {
+    /// Returns a header; a missing one is empty.
+    pub fn header(&self, name: impl header::AsHeaderName) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// What stands between two texts of the page.
-    pub(crate) fn between(&self, before: &str, after: &str) -> &str {
+    pub fn between(&self, before: &str, after: &str) -> &str {
         let rest = self.body.split_once(before).map_or("", |(_, rest)| rest);
         rest.split_once(after).map_or("", |(text, _)| text)
     }
 
     /// Every cookie that was set, whole.
-    pub(crate) fn set_cookies(&self) -> Vec<&str> {
+    pub fn set_cookies(&self) -> Vec<&str> {
         let lines = self.headers.get_all(header::SET_COOKIE).iter();
         lines.map(|line| line.to_str().unwrap()).collect()
     }
 }
 
 impl Visitor {
-    pub(crate) fn new(base: impl Into<String>) -> Self {
+    /// Makes a visitor without cookies.
+    pub fn new(base: impl Into<String>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
         Self { client, base: base.into(), cookies: BTreeMap::new() }
     }
 
     /// A visitor who speaks HTTP/2 from the first byte, as some proxies do.
-    pub(crate) fn over_http2(self) -> Self {
+    pub fn over_http2(self) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         Self { client: builder.http2_only(true).build(HttpConnector::new()), ..self }
     }
 
-    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
+    /// Sends a request, and keeps the cookies of the answer.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Answer {
         let response = self.client.request(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -82,23 +91,26 @@ impl Visitor {
     }
 
     /// A request with this visitor's cookies.
-    pub(crate) fn request(&self, method: &str, path: &str) -> http::request::Builder {
+    pub fn request(&self, method: &str, path: &str) -> http::request::Builder {
         let cookies: Vec<_> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
         let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if cookies.is_empty() { request } else { request.header("cookie", cookies.join("; ")) }
     }
 
-    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+    /// Gets a page.
+    pub async fn get(&mut self, path: &str) -> Answer {
         let request = self.request("GET", path).body(Full::default()).unwrap();
         self.send(request).await
     }
 
-    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    /// Posts a form.
+    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.post_raw(path, Some("application/x-www-form-urlencoded"), form).await
     }
 
-    pub(crate) async fn post_raw(
+    /// Posts a body as it is.
+    pub async fn post_raw(
         &mut self,
         path: &str,
         content_type: Option<&str>,
@@ -112,23 +124,15 @@ impl Visitor {
         self.send(request).await
     }
 
-    pub(crate) async fn add(&mut self, product_id: &str, quantity: u32) -> Answer {
+    /// Puts a product into the cart.
+    pub async fn add(&mut self, product_id: &str, quantity: u32) -> Answer {
         self.post("/cart", &[("product_id", product_id), ("quantity", &quantity.to_string())]).await
     }
 
     /// Checks out with the form as it stands, but for these fields.
-    pub(crate) async fn check_out(&mut self, changed: &[(&str, &str)]) -> Answer {
+    pub async fn check_out(&mut self, changed: &[(&str, &str)]) -> Answer {
         let kept = FORM.iter().filter(|(name, _)| changed.iter().all(|(other, _)| other != name));
         let fields: Vec<_> = kept.chain(changed).copied().collect();
         self.post("/cart/checkout", &fields).await
     }
-}
-
-/// The shop in this process, and its first visitor.
-pub(crate) async fn open(settings: &Env) -> anyhow::Result<(Visitor, boutique::Shop, Env)> {
-    let mut env = settings.clone();
-    env.set("PORT", "0");
-    let shop = boutique::open(&mut env).await?;
-    let base = format!("http://{}", shop.address().unwrap());
-    Ok((Visitor::new(base), shop, env))
 }

@@ -1,0 +1,234 @@
+//! The innermost services of a channel: a unary call over a connection, a unary call inside the process, and a call of any
+//! kind.
+
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use boutique_proto::Rpc;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+use tower::retry::Policy;
+use tower::{Service, ServiceExt as _};
+
+use super::connection::{BoxError, RequestBody, TransportError};
+use crate::grpc::{self, DeadlineBody};
+use crate::layers::{Ending, Reply, Request, RequestInfo};
+use crate::net::Target;
+use crate::server::Endpoint;
+
+/// The error of a call over a connection.
+pub(super) struct CallError {
+    status: Status,
+    /// Whether the call was certainly never processed.
+    is_retryable: bool,
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        Self { status, is_retryable: false }
+    }
+}
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        error.status
+    }
+}
+
+impl CallError {
+    fn of_transport(info: &RequestInfo, error: TransportError) -> Self {
+        let is_retryable = error.is_retryable;
+        Self { status: grpc::unavailable(info.rpc(), error.into_cause()), is_retryable }
+    }
+}
+
+/// gRPC's transparent retry: one, of a call that was certainly never processed.
+#[derive(Clone)]
+pub(super) struct TransparentRetry {
+    retries_left: u32,
+}
+
+impl Default for TransparentRetry {
+    fn default() -> Self {
+        Self { retries_left: 1 }
+    }
+}
+
+impl Policy<Request<Bytes>, Bytes, CallError> for TransparentRetry {
+    type Future = Ready<()>;
+
+    fn retry(
+        &mut self,
+        _request: &mut Request<Bytes>,
+        result: &mut Result<Bytes, CallError>,
+    ) -> Option<Ready<()>> {
+        let is_retryable = result.as_ref().is_err_and(|error| error.is_retryable);
+        (is_retryable && self.retries_left > 0).then(|| {
+            self.retries_left -= 1;
+            ready(())
+        })
+    }
+
+    fn clone_request(&mut self, request: &Request<Bytes>) -> Option<Request<Bytes>> {
+        (self.retries_left > 0).then(|| request.clone())
+    }
+}
+
+/// Sends an encoded message over a transport, and collects the message of the answer.
+#[derive(Clone)]
+pub(super) struct Exchange<T> {
+    pub(super) target: Arc<Target>,
+    pub(super) transport: T,
+}
+
+impl<T, B> Service<Request<Bytes>> for Exchange<T>
+where
+    T: Service<http::Request<RequestBody>, Response = http::Response<B>, Error = TransportError>,
+    T: Clone + Send + 'static,
+    T::Future: Send,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
+{
+    type Response = Bytes;
+    type Error = CallError;
+    type Future = BoxFuture<'static, Result<Bytes, CallError>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, Request { info, message }: Request<Bytes>) -> Self::Future {
+        let Self { target, transport } = self.clone();
+        Box::pin(async move {
+            let body = RequestBody::Message(message);
+            let mut request = grpc::request(&target, info.path.clone(), time_left(&info), body)
+                .map_err(|error| CallError::from(Status::internal(error.to_string())))?;
+            info.trace.write_to(request.headers_mut());
+            let sent = transport.oneshot(request).await;
+            let response = sent.map_err(|error| CallError::of_transport(&info, error))?;
+            let (parts, body) = response.into_parts();
+            Ok(grpc::collect_reply(info.rpc(), parts.status, &parts.headers, body).await?)
+        })
+    }
+}
+
+fn time_left(info: &RequestInfo) -> Option<Duration> {
+    Some(info.deadline?.saturating_duration_since(Instant::now()))
+}
+
+/// A unary call inside the process.
+pub(super) struct LocalCall<R> {
+    endpoint: Arc<Endpoint>,
+    method: PhantomData<R>,
+}
+
+impl<R> LocalCall<R> {
+    pub(super) fn new(endpoint: Arc<Endpoint>) -> Self {
+        Self { endpoint, method: PhantomData }
+    }
+}
+
+impl<R: Rpc> Service<Request<R::Request>> for LocalCall<R> {
+    type Response = tonic::Response<R::Response>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Self::Response, Status>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<R::Request>) -> Self::Future {
+        let endpoint = self.endpoint.clone();
+        Box::pin(async move { endpoint.call::<R>(request).await.map(tonic::Response::new) })
+    }
+}
+
+/// A call of any kind, over a transport or inside the process. Its deadline covers its whole answer.
+pub(super) enum Open<T> {
+    Network(Exchange<T>),
+    Local(Arc<Endpoint>),
+}
+
+/// The head of an answer, and what it says if it is an error.
+pub(super) struct OpenReply {
+    pub(super) response: http::Response<tonic::body::Body>,
+    cause: Option<Status>,
+}
+
+impl Reply for OpenReply {
+    fn ending(&self) -> Ending<'_> {
+        Ending { cause: self.cause.as_ref(), ..Ending::default() }
+    }
+}
+
+impl<T, B> Service<Request<http::Request<tonic::body::Body>>> for Open<T>
+where
+    T: Service<http::Request<RequestBody>, Response = http::Response<B>, Error = TransportError>,
+    T: Clone + Send + 'static,
+    T::Future: Send,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = OpenReply;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<OpenReply, Status>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(
+        &mut self,
+        Request { info, message }: Request<http::Request<tonic::body::Body>>,
+    ) -> Self::Future {
+        let timeout = time_left(&info);
+        let prepare = move |target: &Target, info: &RequestInfo| {
+            let (parts, body) = message.into_parts();
+            let mut request = grpc::request(target, info.path.clone(), timeout, body)?;
+            for (name, value) in &parts.headers {
+                request.headers_mut().insert(name, value.clone());
+            }
+            info.trace.write_to(request.headers_mut());
+            Ok(request)
+        };
+        let malformed = |error: http::Error| Status::internal(error.to_string());
+        let deadline = info.deadline;
+        match self {
+            Self::Network(exchange) => {
+                let Exchange { target, transport } = exchange.clone();
+                Box::pin(async move {
+                    let request = prepare(&target, &info).map_err(malformed)?;
+                    let sent = transport.oneshot(request.map(RequestBody::Stream)).await;
+                    let response =
+                        sent.map_err(|error| Status::from(CallError::of_transport(&info, error)))?;
+                    Ok(OpenReply::new(response, deadline))
+                })
+            }
+            Self::Local(endpoint) => {
+                let endpoint = endpoint.clone();
+                Box::pin(async move {
+                    let request = prepare(&Target::local(), &info).map_err(malformed)?;
+                    Ok(OpenReply::new(endpoint.answer(request.map(Body::new)).await, deadline))
+                })
+            }
+        }
+    }
+}
+
+impl OpenReply {
+    fn new<B>(response: http::Response<B>, deadline: Option<Instant>) -> Self
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let cause = Status::from_header_map(response.headers());
+        let response = response.map(|body| match deadline {
+            Some(deadline) => tonic::body::Body::new(DeadlineBody::new(body, deadline)),
+            None => tonic::body::Body::new(body),
+        });
+        Self { response, cause: cause.filter(|status| status.code() != Code::Ok) }
+    }
+}

@@ -1,0 +1,201 @@
+//! A [`Channel`] to another service: its address, its deadlines, and the stack of layers around every call.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use boutique_proto::services::ServiceSpec;
+use boutique_proto::{Rpc, TypedClient, UnaryChannel};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+use tonic::Status;
+use tower::retry::RetryLayer;
+use tower::{Service, ServiceBuilder, ServiceExt as _};
+
+use super::call::{Exchange, LocalCall, Open, TransparentRetry};
+use super::connection::Connection;
+use crate::context::RequestContext;
+use crate::env::{Env, EnvError};
+use crate::grpc;
+use crate::layers::{DeadlineLayer, Reply, Request, RequestInfo, TraceLayer};
+use crate::net::Target;
+use crate::registry::{INPROC, Registry};
+use crate::server::Endpoint;
+use crate::trace::TraceContext;
+
+/// The part of its own time that a caller keeps, so that a late answer is told apart from a lost one.
+const DEADLINE_MARGIN: Duration = Duration::from_millis(10);
+/// The deadline of a method that the table of services does not have.
+const FALLBACK_TIMEOUT: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// The index of the runtime that this thread drives.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Sets the index of the runtime that this thread drives.
+pub(crate) fn set_worker(index: usize) {
+    WORKER.set(index);
+}
+
+/// A way to call one service; cheap to clone. Made by [`client`] and [`channel`]. Beside unary calls by typed clients it
+/// takes the clients that tonic generates, for methods of any kind.
+#[derive(Clone)]
+pub struct Channel {
+    route: Route,
+    timeouts: Arc<[(&'static str, Duration)]>,
+}
+
+#[derive(Clone)]
+enum Route {
+    /// One connection for each runtime of the process: calls of a page that are made together share a connection, and
+    /// no runtime waits for another.
+    Network(Arc<[Exchange<Connection>]>),
+    /// A function call.
+    Local(Arc<Endpoint>),
+}
+
+/// The layers around every call, first to last. Further ones belong here.
+fn stack<S, T>(
+    service: S,
+) -> impl Service<Request<T>, Response = S::Response, Error = Status, Future: Send>
+where
+    S: Service<Request<T>, Response: Reply, Error = Status, Future: Send>,
+{
+    ServiceBuilder::new().layer(TraceLayer::CLIENT).layer(DeadlineLayer::CLIENT).service(service)
+}
+
+/// Makes a typed client of the service that the type names, at the address that its setting holds.
+pub fn client<T>(env: &Env, registry: &Registry) -> Result<T, EnvError>
+where
+    T: TypedClient<Channel = Channel>,
+{
+    let unknown = || EnvError::new(T::GRPC_SERVICE, "is not in the table of services");
+    Ok(T::new(channel(env, registry, T::spec().ok_or_else(unknown)?)?))
+}
+
+/// Makes a channel to the address that the service's setting holds: `host:port`, `http://host:port`, `https://host:port`,
+/// `dns:///host:port`, or `inproc:name` for a service of this process. It connects at the first call, so services start
+/// in any order.
+pub fn channel(env: &Env, registry: &Registry, spec: &ServiceSpec) -> Result<Channel, EnvError> {
+    let address = env.require(spec.addr_key)?;
+    let route = match address.strip_prefix(INPROC) {
+        Some(name) => {
+            let problem = "must name a service of this process after inproc:";
+            let endpoint = registry.get(name);
+            Route::Local(endpoint.ok_or_else(|| EnvError::new(spec.addr_key, problem))?.clone())
+        }
+        None => {
+            let target = Target::parse(address)
+                .ok_or_else(|| EnvError::new(spec.addr_key, "must be host:port"))?;
+            let tls = if target.is_tls { Some(registry.tls(env)?) } else { None };
+            let target = Arc::new(target);
+            let exchange = |_| Exchange {
+                transport: Connection::new(target.clone(), tls.clone()),
+                target: target.clone(),
+            };
+            Route::Network((0..=registry.workers.len()).map(exchange).collect())
+        }
+    };
+    let timeouts = spec.methods.iter().map(|method| {
+        Ok((method.path, env.duration(method.timeout_key)?.unwrap_or(method.timeout)))
+    });
+    Ok(Channel { route, timeouts: timeouts.collect::<Result<_, EnvError>>()? })
+}
+
+impl UnaryChannel for Channel {
+    fn unary<R: Rpc>(
+        &self,
+        message: R::Request,
+    ) -> impl Future<Output = Result<R::Response, Status>> + Send {
+        self.call::<R>(message)
+    }
+}
+
+impl Channel {
+    async fn call<R: Rpc>(&self, message: R::Request) -> Result<R::Response, Status> {
+        let info = self.info(R::PATH)?;
+        match &self.route {
+            Route::Local(endpoint) => {
+                let call = LocalCall::<R>::new(endpoint.clone());
+                let answer = stack(call).oneshot(Request { info, message }).await;
+                answer.map(tonic::Response::into_inner)
+            }
+            Route::Network(exchanges) => {
+                let message = grpc::encode(&message);
+                // Boxed, so that calls inside the process do not carry it with them.
+                let answer =
+                    Box::pin(call_over(of_this_thread(exchanges), Request { info, message }));
+                grpc::decode(R::PATH.trim_start_matches('/'), answer.await?)
+            }
+        }
+    }
+
+    /// The information of a call that begins now: within the deadline of its method, or the time left to the current
+    /// request if that is less.
+    fn info(&self, path: &'static str) -> Result<RequestInfo, Status> {
+        let now = Instant::now();
+        let known = self.timeouts.iter().find(|(known, _)| *known == path);
+        let limit = known.map_or(FALLBACK_TIMEOUT, |(_, limit)| *limit);
+        let (own, trace) = current();
+        let Some(own) = own else {
+            return Ok(RequestInfo::grpc(path, now, Some(now + limit), trace));
+        };
+        let left = own.saturating_duration_since(now).saturating_sub(DEADLINE_MARGIN);
+        if left.is_zero() {
+            let method = path.trim_start_matches('/');
+            return Err(Status::deadline_exceeded(format!("no time left to call {method}")));
+        }
+        Ok(RequestInfo::grpc(path, now, Some(now + limit.min(left)), trace))
+    }
+}
+
+/// The deadline and the trace of the current request.
+fn current() -> (Option<Instant>, TraceContext) {
+    let current = RequestContext::with(|context| (context.deadline, context.trace.clone()));
+    current.unwrap_or_default()
+}
+
+fn of_this_thread(exchanges: &[Exchange<Connection>]) -> Exchange<Connection> {
+    exchanges[WORKER.get() % exchanges.len()].clone()
+}
+
+/// A unary call over a connection: the stack, and below it what sends a call once more that was certainly never
+/// processed.
+async fn call_over(
+    exchange: Exchange<Connection>,
+    request: Request<Bytes>,
+) -> Result<Bytes, Status> {
+    let exchange = ServiceBuilder::new()
+        .map_err(Status::from)
+        .layer(RetryLayer::new(TransparentRetry::default()))
+        .service(exchange);
+    stack(exchange).oneshot(request).await
+}
+
+/// Calls of any kind, as the clients that tonic generates make them. Such a call has the deadline of its `grpc-timeout`,
+/// or that of the current request if that is sooner.
+impl Service<http::Request<tonic::body::Body>> for Channel {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Self::Response, Status>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, message: http::Request<tonic::body::Body>) -> Self::Future {
+        let (now, (own, trace)) = (Instant::now(), current());
+        let asked = grpc::timeout_of(message.headers()).map(|timeout| now + timeout);
+        let deadline = own.into_iter().chain(asked).min();
+        let path = message.uri().path().to_owned();
+        let request = Request { info: RequestInfo::grpc(path, now, deadline, trace), message };
+        let open = match &self.route {
+            Route::Local(endpoint) => Open::Local(endpoint.clone()),
+            Route::Network(exchanges) => Open::Network(of_this_thread(exchanges)),
+        };
+        Box::pin(async move { Ok(stack(open).oneshot(request).await?.response) })
+    }
+}

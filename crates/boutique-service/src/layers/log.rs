@@ -1,0 +1,161 @@
+//! The one place where a failed request is logged.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::Method;
+use tokio::time::Instant;
+use tonic::Status;
+use tower::{Layer, Service};
+
+use super::request::is_server_error;
+use super::{Ending, Reply, Request};
+
+/// Adds [`Log`].
+#[derive(Clone, Copy)]
+pub(crate) struct LogLayer;
+
+/// Logs a request that failed, once; at level debug, every RPC.
+#[derive(Clone)]
+pub(crate) struct Log<S>(S);
+
+impl<S> Layer<S> for LogLayer {
+    type Service = Log<S>;
+
+    fn layer(&self, service: S) -> Self::Service {
+        Log(service)
+    }
+}
+
+impl<S, T> Service<Request<T>> for Log<S>
+where
+    S: Service<Request<T>, Response: Reply, Error = Status>,
+{
+    type Response = S::Response;
+    type Error = Status;
+    type Future = LogFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<T>) -> Self::Future {
+        let about = About {
+            method: request.info.method.clone(),
+            path: request.info.path.clone(),
+            started: request.info.started,
+        };
+        LogFuture { inner: self.0.call(request), about }
+    }
+}
+
+/// The parts of a request that its line names.
+struct About {
+    method: Method,
+    path: Cow<'static, str>,
+    started: Instant,
+}
+
+impl About {
+    fn log(&self, ending: &Ending<'_>) {
+        match ending.http {
+            Some(status) if !status.is_server_error() => {}
+            Some(_) => self.log_http(ending),
+            None => self.log_rpc(ending),
+        }
+    }
+
+    fn log_http(&self, ending: &Ending<'_>) {
+        let Some(cause) = ending.cause else { return };
+        tracing::error!(
+            http.route = ending.route,
+            error = chain(cause),
+            "failed to answer {} {}",
+            self.method,
+            ending.route.unwrap_or_default(),
+        );
+    }
+
+    fn log_rpc(&self, ending: &Ending<'_>) {
+        let method = self.path.trim_start_matches('/');
+        let code = ending.code();
+        // Computed only for a line that is written; reading the clock is not free.
+        let duration_ms = || self.started.elapsed().as_secs_f64() * 1e3;
+        match ending.cause {
+            Some(status) if was_logged(status) => {}
+            Some(status) if is_server_error(code) => tracing::error!(
+                rpc.method = method,
+                rpc.grpc.status_code = ?code,
+                duration_ms = duration_ms(),
+                error = chain(status),
+                "failed to answer {method}",
+            ),
+            // A client's error is logged by its code alone: the text may repeat what the client sent.
+            Some(_) => tracing::info!(
+                rpc.method = method,
+                rpc.grpc.status_code = ?code,
+                duration_ms = duration_ms(),
+                "refused {method}",
+            ),
+            None => tracing::debug!(
+                rpc.method = method,
+                rpc.grpc.status_code = ?code,
+                duration_ms = duration_ms(),
+                "answered {method}",
+            ),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`Log`].
+    pub(crate) struct LogFuture<F> {
+        #[pin]
+        inner: F,
+        about: About,
+    }
+}
+
+impl<F, R> Future for LogFuture<F>
+where
+    F: Future<Output = Result<R, Status>>,
+    R: Reply,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        this.about.log(&Ending::of(&result));
+        Poll::Ready(result)
+    }
+}
+
+/// The source of a status that has been logged with more detail than the shared layer has.
+#[derive(Debug, thiserror::Error)]
+#[error("logged before")]
+struct AlreadyLogged;
+
+/// Marks a status as logged, so that it is not logged again.
+pub fn already_logged(mut status: Status) -> Status {
+    status.set_source(Arc::new(AlreadyLogged));
+    status
+}
+
+fn was_logged(status: &Status) -> bool {
+    status.source().is_some_and(|source| source.is::<AlreadyLogged>())
+}
+
+/// A status and its sources in one line.
+fn chain(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut source = status.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

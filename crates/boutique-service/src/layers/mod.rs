@@ -1,0 +1,18 @@
+//! The layers around every request, on either side and by whatever way it travels. A layer sees a [`Request`] of any
+//! message and the [`Ending`] of any reply, so that the wire and calls inside the process pass through the same ones.
+
+mod catch_panic;
+mod context;
+mod deadline;
+mod log;
+mod request;
+mod trace;
+
+pub(crate) use catch_panic::CatchPanicLayer;
+pub(crate) use context::ContextLayer;
+pub(crate) use deadline::DeadlineLayer;
+pub(crate) use log::LogLayer;
+pub use log::already_logged;
+pub use request::Outcome;
+pub(crate) use request::{Ending, Protocol, Reply, Request, RequestInfo};
+pub(crate) use trace::TraceLayer;

@@ -1,0 +1,162 @@
+//! Records a span for each request, on either side.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus};
+use opentelemetry_sdk::trace::Span;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::request::is_server_error;
+use super::{Ending, Protocol, Reply, Request, RequestInfo};
+use crate::context::{RequestContext, ServiceContext};
+
+/// Adds [`Trace`].
+#[derive(Clone)]
+pub(crate) struct TraceLayer {
+    server: Option<Arc<ServiceContext>>,
+}
+
+impl TraceLayer {
+    /// For the side that is called: spans of this service.
+    pub(crate) fn server(context: &Arc<ServiceContext>) -> Self {
+        Self { server: Some(context.clone()) }
+    }
+
+    /// For the side that calls: spans of the service whose request makes the call.
+    pub(crate) const CLIENT: Self = Self { server: None };
+}
+
+/// Records a span for each request, and passes it on as the parent of the request's trace.
+#[derive(Clone)]
+pub(crate) struct Trace<S> {
+    server: Option<Arc<ServiceContext>>,
+    inner: S,
+}
+
+impl<S> Layer<S> for TraceLayer {
+    type Service = Trace<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Trace { server: self.server.clone(), inner }
+    }
+}
+
+impl<S, T> Service<Request<T>> for Trace<S>
+where
+    S: Service<Request<T>, Response: Reply, Error = Status>,
+{
+    type Response = S::Response;
+    type Error = Status;
+    type Future = TraceFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<T>) -> Self::Future {
+        let span = match &self.server {
+            Some(context) => start(context, SpanKind::Server, &request.info),
+            None => RequestContext::with(|current| {
+                start(&current.service, SpanKind::Client, &request.info)
+            })
+            .flatten(),
+        };
+        let span = span.map(|span| {
+            let trace = std::mem::take(&mut request.info.trace);
+            request.info.trace = trace.with_span(span.span_context().clone());
+            let fails = if self.server.is_some() { is_server_error } else { is_error };
+            Box::new(Recording { span, method: request.info.method.clone(), fails })
+        });
+        TraceFuture { inner: self.inner.call(request), recording: span }
+    }
+}
+
+/// A client's span fails with every error, a server's only with its own.
+fn is_error(code: Code) -> bool {
+    code != Code::Ok
+}
+
+fn start(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Option<Span> {
+    let tracer = context.tracer.as_ref()?;
+    if info.is_probe {
+        return None;
+    }
+    let (name, attributes) = match info.protocol {
+        Protocol::Grpc => {
+            let (service, method) = info.rpc().split_once('/').unwrap_or((info.rpc(), ""));
+            let attributes = vec![
+                KeyValue::new("rpc.system", "grpc"),
+                KeyValue::new("rpc.service", service.to_owned()),
+                KeyValue::new("rpc.method", method.to_owned()),
+            ];
+            (info.rpc().to_owned(), attributes)
+        }
+        Protocol::Http => {
+            let attributes = vec![
+                KeyValue::new("http.request.method", info.method.to_string()),
+                KeyValue::new("url.path", info.path.to_string()),
+            ];
+            (info.method.to_string(), attributes)
+        }
+    };
+    Some(tracer.start(name, kind, attributes, &info.trace))
+}
+
+/// A span that ends with its request.
+struct Recording {
+    span: Span,
+    method: http::Method,
+    fails: fn(Code) -> bool,
+}
+
+impl Recording {
+    fn end(mut self, ending: &Ending<'_>) {
+        let failed = if let Some(status) = ending.http {
+            if let Some(route) = ending.route {
+                self.span.update_name(format!("{} {route}", self.method));
+                self.span.set_attribute(KeyValue::new("http.route", route.to_owned()));
+            }
+            let code = i64::from(status.as_u16());
+            self.span.set_attribute(KeyValue::new("http.response.status_code", code));
+            status.is_server_error()
+        } else {
+            let code = ending.code();
+            self.span.set_attribute(KeyValue::new("rpc.grpc.status_code", code as i64));
+            (self.fails)(code)
+        };
+        if failed {
+            self.span.set_status(SpanStatus::error(""));
+        }
+        self.span.end();
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`Trace`].
+    pub(crate) struct TraceFuture<F> {
+        #[pin]
+        inner: F,
+        recording: Option<Box<Recording>>,
+    }
+}
+
+impl<F, R> Future for TraceFuture<F>
+where
+    F: Future<Output = Result<R, Status>>,
+    R: Reply,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        if let Some(recording) = this.recording.take() {
+            recording.end(&Ending::of(&result));
+        }
+        Poll::Ready(result)
+    }
+}

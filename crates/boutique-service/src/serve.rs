@@ -1,0 +1,219 @@
+//! Running services: bound before they serve, with health and reflection, and shut down the way a pod has to be.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use boutique_proto::services::ServiceSpec;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tonic_health::ServingStatus;
+
+use crate::context::ServiceContext;
+use crate::env::{Env, EnvError};
+use crate::registry::Registry;
+use crate::server::{Endpoint, Health, Listener, Router, Shutdown, accept};
+use crate::trace::ServiceTracer;
+
+/// A running service. Dropping it aborts it.
+#[derive(Debug)]
+pub struct ServerHandle {
+    endpoint: Arc<Endpoint>,
+    address: Option<SocketAddr>,
+    health: Option<Health>,
+    /// Sets the service's health once it is ready, unless it is stopped before.
+    becoming_ready: Option<AbortOnDropHandle<()>>,
+    drain: Drain,
+    shutdown: Shutdown,
+    accepting: Option<JoinHandle<()>>,
+}
+
+/// The durations of a graceful shutdown.
+#[derive(Debug, Clone, Copy)]
+struct Drain {
+    delay: Duration,
+    timeout: Duration,
+}
+
+impl Drain {
+    fn from_env(env: &Env) -> Result<Self, EnvError> {
+        Ok(Self {
+            delay: env.duration("DRAIN_DELAY")?.unwrap_or_default(),
+            // Within the five seconds of grace of upstream's manifests.
+            timeout: env.duration("DRAIN_TIMEOUT")?.unwrap_or(Duration::from_secs(4)),
+        })
+    }
+}
+
+/// Binds `PORT` (or the service's own port) on `LISTEN_ADDR` (or every address), and serves `router` there with health
+/// and reflection, over TLS where there is a certificate.
+pub async fn spawn(
+    spec: ServiceSpec,
+    env: &Env,
+    registry: &Registry,
+    router: Router,
+) -> anyhow::Result<ServerHandle> {
+    let tls = registry.tls(env)?;
+    let mode = tls.server_mode(env, router.default_tls())?;
+    let mut handle = start(spec, env, &router).await?;
+    let (socket, address) = bind(spec.port, env)?;
+    handle.become_ready(&router).await;
+    let listener = Listener {
+        endpoint: handle.endpoint.clone(),
+        tls,
+        mode,
+        shutdown: handle.shutdown.clone(),
+    };
+    handle.accepting = Some(tokio::spawn(accept(socket, registry.workers.clone(), listener)));
+    handle.address = Some(address);
+    tracing::info!(service.name = spec.name, server.address = %address, "listening on {address}");
+    Ok(handle)
+}
+
+/// Serves `router` inside this process alone, and sets the service's address in `env`, where those that are started
+/// after it find it.
+pub async fn spawn_inproc(
+    spec: ServiceSpec,
+    env: &mut Env,
+    registry: &mut Registry,
+    router: Router,
+) -> anyhow::Result<ServerHandle> {
+    let mut handle = start(spec, env, &router).await?;
+    handle.drain.delay = Duration::ZERO;
+    handle.become_ready(&router).await;
+    env.set(spec.addr_key, registry.insert(handle.endpoint.clone()));
+    Ok(handle)
+}
+
+/// A service that is not reached by anybody yet, and NOT_SERVING.
+async fn start(spec: ServiceSpec, env: &Env, router: &Router) -> anyhow::Result<ServerHandle> {
+    let mut names = router.names().to_vec();
+    names.push(spec.name);
+    let health = Health::new(names).await;
+    let router = router.clone().with_health(&health);
+    let router = router.with_reflection_if(env.flag("GRPC_REFLECTION")?)?;
+    let context = ServiceContext {
+        name: spec.name,
+        tracer: ServiceTracer::from_env(spec.name, env)?,
+        tasks: TaskTracker::new(),
+    };
+    Ok(ServerHandle {
+        endpoint: Arc::new(Endpoint::new(context, router)),
+        address: None,
+        health: Some(health),
+        becoming_ready: None,
+        drain: Drain::from_env(env)?,
+        shutdown: Shutdown::default(),
+        accepting: None,
+    })
+}
+
+impl ServerHandle {
+    /// Returns where it listens; `None` if it is reached inside the process.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Sets SERVING, now or once the service is ready.
+    async fn become_ready(&mut self, router: &Router) {
+        let Some(health) = &self.health else { return };
+        let Some(mut ready) = router.pending() else {
+            return health.set(ServingStatus::Serving).await;
+        };
+        let health = health.clone();
+        self.becoming_ready = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            if ready.wait_for(|ready| *ready).await.is_ok() {
+                health.set(ServingStatus::Serving).await;
+            }
+        })));
+    }
+
+    /// Shuts down gracefully: NOT_SERVING at once, serving on for `DRAIN_DELAY`, no new connections, at most
+    /// `DRAIN_TIMEOUT` for what is in flight, and an export of the last spans.
+    pub async fn stop(mut self) {
+        self.becoming_ready = None;
+        if let Some(health) = &self.health {
+            health.set(ServingStatus::NotServing).await;
+        }
+        self.shutdown.announce();
+        tokio::time::sleep(self.drain.delay).await;
+        if let Some(health) = self.health.take() {
+            health.end_watches().await;
+        }
+        self.shutdown.drain();
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.await;
+        }
+        let context = self.endpoint.context();
+        context.tasks.close();
+        let in_flight = async {
+            self.shutdown.connections.wait().await;
+            context.tasks.wait().await;
+        };
+        if tokio::time::timeout(self.drain.timeout, in_flight).await.is_err() {
+            let left = self.shutdown.connections.len() + context.tasks.len();
+            tracing::warn!(service.name = context.name, left, "gave up on {left} unfinished");
+        }
+        if let Some(tracer) = &context.tracer {
+            tracer.flush().await;
+        }
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        self.shutdown.abort();
+    }
+}
+
+/// Returns the port that a service listens on: `PORT`, or upstream's name for it at the cart service.
+pub(crate) fn port(default_port: u16, env: &Env) -> Result<u16, EnvError> {
+    for name in ["PORT", "ASPNETCORE_HTTP_PORTS"] {
+        if let Some(port) = env.parse(name, "a port, 0 to 65535")? {
+            return Ok(port);
+        }
+    }
+    Ok(default_port)
+}
+
+fn bind(default_port: u16, env: &Env) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let port = port(default_port, env)?;
+    let listener = match env.parse::<IpAddr>("LISTEN_ADDR", "an IP address")? {
+        Some(ip) => listen(SocketAddr::new(ip, port)),
+        // On a machine without IPv6, IPv4 alone.
+        None => match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
+            Err(error) if error.kind() != ErrorKind::AddrInUse => {
+                listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+            }
+            bound => bound,
+        },
+    };
+    let listener = listener.map_err(|error| {
+        if error.kind() == ErrorKind::AddrInUse {
+            EnvError::new("PORT", format_args!("must be a free port: {port} is taken"))
+        } else {
+            EnvError::new("PORT", format_args!("must be a port that can be bound: {error}"))
+        }
+    })?;
+    let address = listener.local_addr().context("cannot learn the listener's address")?;
+    Ok((listener, address))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}

@@ -1,0 +1,105 @@
+//! The accept loop: connections are counted, told apart, and handed to the threads that serve them, until the server
+//! shuts down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection;
+use super::endpoint::Endpoint;
+use crate::net::tune;
+use crate::tls::{ServerTls, Tls};
+
+/// The most connections at one time; further ones are closed at once.
+const MAX_CONNECTIONS: usize = 8192;
+
+/// The phases of a server's shutdown, for its listener and its connections.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shutdown {
+    announced: Arc<AtomicBool>,
+    draining: CancellationToken,
+    aborted: CancellationToken,
+    pub(crate) connections: TaskTracker,
+}
+
+impl Shutdown {
+    /// Serves on, but ends each HTTP/1 connection with its next response, which says so: a client that is told sends
+    /// no request into a connection that is about to close.
+    pub(crate) fn announce(&self) {
+        self.announced.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_announced(&self) -> bool {
+        self.announced.load(Ordering::Relaxed)
+    }
+
+    /// Accepts no new connections, and lets those that are open finish what is in flight.
+    pub(crate) fn drain(&self) {
+        self.connections.close();
+        self.draining.cancel();
+    }
+
+    pub(super) async fn drained(&self) {
+        self.draining.cancelled().await;
+    }
+
+    /// Drops all connections.
+    pub(crate) fn abort(&self) {
+        self.drain();
+        self.aborted.cancel();
+    }
+}
+
+/// What serves the connections of one port.
+#[derive(Clone)]
+pub(crate) struct Listener {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) mode: ServerTls,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// Accepts connections until the server drains, and hands them in turn to the workers and to this thread.
+pub(crate) async fn accept(socket: TcpListener, workers: Vec<Handle>, listener: Listener) {
+    let here = Handle::current();
+    let mut turns = workers.iter().chain([&here]).cycle();
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let shutdown = &listener.shutdown;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.drained() => return,
+            accepted = socket.accept() => accepted,
+        };
+        let stream = match accepted.and_then(|(stream, _peer)| prepare(stream)) {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Most likely out of file descriptors, which only time gives back.
+                tracing::warn!(error = %error, "cannot accept a connection");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = permits.clone().try_acquire_owned() else { continue };
+        let connection = connection::serve(stream, listener.clone());
+        let aborted = shutdown.aborted.clone();
+        let task = async move {
+            aborted.run_until_cancelled_owned(connection).await;
+            drop(permit);
+        };
+        shutdown.connections.spawn_on(task, turns.next().unwrap_or(&here));
+    }
+}
+
+fn prepare(stream: TcpStream) -> std::io::Result<std::net::TcpStream> {
+    tune(&stream)?;
+    // The runtime that serves it registers it again.
+    stream.into_std()
+}

@@ -1,0 +1,318 @@
+//! A service as its callers reach it, over a connection or inside the process: its routes below one stack of layers.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use boutique_proto::{Handlers, Rpc, UnaryHandler};
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, StatusCode, Version, header};
+use tokio::time::Instant;
+use tonic::{Code, Status};
+use tower::{Service, ServiceBuilder, ServiceExt as _};
+
+use super::router::Router;
+use crate::context::ServiceContext;
+use crate::grpc::{self, DeadlineBody};
+use crate::layers::{
+    CatchPanicLayer, ContextLayer, DeadlineLayer, Ending, LogLayer, Outcome, Protocol, Reply,
+    Request, RequestInfo, TraceLayer,
+};
+use crate::net::Target;
+use crate::timeout::timeout_at;
+use crate::trace::TraceContext;
+
+/// How long the message of a unary call may take to arrive, whatever its deadline.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A service's routes, and the stack of layers around every request.
+pub(crate) struct Endpoint {
+    context: Arc<ServiceContext>,
+    routes: axum::Router,
+    handlers: Handlers,
+    names: Vec<&'static str>,
+    probes: Vec<String>,
+    is_http: bool,
+}
+
+/// The layers around every request, first to last. Further ones belong here.
+fn stack<S, T>(
+    context: &Arc<ServiceContext>,
+    service: S,
+) -> impl Service<Request<T>, Response = S::Response, Error = Status, Future: Send>
+where
+    S: Service<Request<T>, Response: Reply, Error = Status, Future: Send>,
+{
+    ServiceBuilder::new()
+        .layer(TraceLayer::server(context))
+        .layer(ContextLayer(context.clone()))
+        .layer(LogLayer)
+        .layer(DeadlineLayer::SERVER)
+        .layer(CatchPanicLayer)
+        .service(service)
+}
+
+impl Endpoint {
+    pub(crate) fn new(context: ServiceContext, router: Router) -> Self {
+        Self {
+            context: Arc::new(context),
+            // `with_state` makes axum build the final router now instead of at every call.
+            routes: router.routes.with_state(()),
+            handlers: router.handlers,
+            names: router.names,
+            probes: router.probes,
+            is_http: router.is_http,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.context.name
+    }
+
+    pub(crate) fn context(&self) -> &Arc<ServiceContext> {
+        &self.context
+    }
+
+    /// Answers a request. There is always an answer.
+    pub(crate) async fn answer(&self, request: http::Request<Body>) -> http::Response<Body> {
+        if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
+            return empty(StatusCode::BAD_REQUEST);
+        }
+        let info = self.info(&request);
+        let protocol = info.protocol;
+        let routes = Routes { routes: self.routes.clone(), kind: self.kind(&info) };
+        let answer = stack(&self.context, routes).oneshot(Request { info, message: request });
+        match answer.await {
+            Ok(reply) => reply.response,
+            Err(status) => error_response(protocol, status),
+        }
+    }
+
+    /// Answers a request that came without TLS to a port that asks for it: only those for health, because the probes
+    /// of Kubernetes know no certificates.
+    pub(crate) async fn answer_without_tls(
+        &self,
+        request: http::Request<Body>,
+    ) -> http::Response<Body> {
+        let info = self.info(&request);
+        if info.is_probe {
+            return self.answer(request).await;
+        }
+        match info.protocol {
+            Protocol::Grpc => Status::unauthenticated("this port requires TLS").into_http(),
+            Protocol::Http => empty(StatusCode::BAD_REQUEST),
+        }
+    }
+
+    /// Answers a unary call from inside the process, as it would be answered over a connection.
+    pub(crate) async fn call<R: Rpc>(
+        &self,
+        request: Request<R::Request>,
+    ) -> Result<R::Response, Status> {
+        let Some(handler) = self.handlers.get::<R>() else {
+            // Boxed, because it is rare: all generated services have handlers.
+            return Box::pin(self.call_encoded::<R>(request)).await;
+        };
+        let service = Handle::<R>(handler.clone());
+        match stack(&self.context, service).oneshot(request).await {
+            Ok(response) => Ok(response.into_inner()),
+            // Without its source, which must not cross the service boundary.
+            Err(status) => Err(Status::new(status.code(), status.message())),
+        }
+    }
+
+    /// The same through the routes, for a service without handlers.
+    async fn call_encoded<R: Rpc>(
+        &self,
+        Request { info, message }: Request<R::Request>,
+    ) -> Result<R::Response, Status> {
+        let left = info.deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        let body = Body::from(grpc::encode(&message));
+        let mut request = grpc::request(&Target::local(), info.path.clone(), left, body)
+            .map_err(|error| Status::internal(error.to_string()))?;
+        info.trace.write_to(request.headers_mut());
+        let (parts, body) = self.answer(request).await.into_parts();
+        let message = grpc::collect_reply(info.rpc(), parts.status, &parts.headers, body).await?;
+        grpc::decode(info.rpc(), message)
+    }
+
+    fn info(&self, request: &http::Request<Body>) -> RequestInfo {
+        let headers = request.headers();
+        let protocol = if grpc::is_grpc(headers) { Protocol::Grpc } else { Protocol::Http };
+        let (path, started) = (request.uri().path(), Instant::now());
+        RequestInfo {
+            protocol,
+            method: request.method().clone(),
+            is_probe: match protocol {
+                Protocol::Grpc => path.starts_with("/grpc.health.v1.Health/"),
+                Protocol::Http => self.probes.iter().any(|probe| probe == path),
+            },
+            path: path.to_owned().into(),
+            started,
+            deadline: grpc::timeout_of(headers).map(|left| started + left),
+            trace: TraceContext::from_headers(headers),
+        }
+    }
+
+    fn kind(&self, info: &RequestInfo) -> Kind {
+        let path = info.path.as_ref();
+        let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        match info.protocol {
+            Protocol::Http => Kind::Http,
+            Protocol::Grpc if !self.is_http && !self.names.contains(&service) => Kind::Unknown,
+            Protocol::Grpc if self.handlers.has(path) || path == super::Check::PATH => Kind::Unary,
+            Protocol::Grpc => Kind::Stream,
+        }
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.context.name).finish()
+    }
+}
+
+/// What is known of a request before it is routed.
+#[derive(Clone, Copy)]
+enum Kind {
+    Http,
+    /// gRPC with one message in and one out.
+    Unary,
+    /// gRPC with any number of messages.
+    Stream,
+    /// gRPC of a service that is not here.
+    Unknown,
+}
+
+/// The innermost service for requests over a connection.
+#[derive(Clone)]
+struct Routes {
+    routes: axum::Router,
+    kind: Kind,
+}
+
+impl Service<Request<http::Request<Body>>> for Routes {
+    type Response = WireReply;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<WireReply, Status>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(
+        &mut self,
+        Request { info, message: request }: Request<http::Request<Body>>,
+    ) -> Self::Future {
+        let (routes, kind) = (self.routes.clone(), self.kind);
+        Box::pin(async move {
+            match kind {
+                Kind::Unknown => Err(Status::unimplemented("")),
+                Kind::Unary => {
+                    let request = one_message(&info, request).await?;
+                    Ok(WireReply::of_grpc(route(routes, request).await))
+                }
+                Kind::Stream => {
+                    let mut reply = WireReply::of_grpc(route(routes, request).await);
+                    if let Some(deadline) = info.deadline {
+                        let end = |body| Body::new(DeadlineBody::new(body, deadline));
+                        reply.response = reply.response.map(end);
+                    }
+                    Ok(reply)
+                }
+                Kind::Http => Ok(WireReply::of_http(route(routes, request).await)),
+            }
+        })
+    }
+}
+
+async fn route(routes: axum::Router, request: http::Request<Body>) -> http::Response<Body> {
+    match routes.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// Waits for the message of a unary call.
+async fn one_message(
+    info: &RequestInfo,
+    request: http::Request<Body>,
+) -> Result<http::Request<Body>, Status> {
+    let (parts, body) = request.into_parts();
+    // A call that ends sooner by itself needs no other bound for its message.
+    let latest = info.started + MESSAGE_TIMEOUT;
+    let bound = Some(latest).filter(|latest| info.deadline.is_none_or(|own| own > *latest));
+    let message = timeout_at(bound, grpc::collect_request(body)).await;
+    let message = message
+        .unwrap_or_else(|_elapsed| Err(Status::deadline_exceeded("the message took too long")))?;
+    Ok(http::Request::from_parts(parts, Body::from(message)))
+}
+
+/// An HTTP response, and how it came about.
+struct WireReply {
+    response: http::Response<Body>,
+    is_http: bool,
+    outcome: Outcome,
+}
+
+impl WireReply {
+    /// tonic leaves the status of a call that failed with the response.
+    fn of_grpc(mut response: http::Response<Body>) -> Self {
+        let cause = response.extensions_mut().remove::<Status>();
+        Self { response, is_http: false, outcome: Outcome { route: None, cause } }
+    }
+
+    fn of_http(mut response: http::Response<Body>) -> Self {
+        let outcome = response.extensions_mut().remove::<Outcome>().unwrap_or_default();
+        Self { response, is_http: true, outcome }
+    }
+}
+
+impl Reply for WireReply {
+    fn ending(&self) -> Ending<'_> {
+        Ending {
+            cause: self.outcome.cause.as_ref(),
+            route: self.outcome.route.as_deref(),
+            http: self.is_http.then(|| self.response.status()),
+        }
+    }
+}
+
+/// The innermost service for a unary call inside the process.
+struct Handle<R>(Arc<dyn UnaryHandler<R>>);
+
+impl<R: Rpc> Service<Request<R::Request>> for Handle<R> {
+    type Response = tonic::Response<R::Response>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Self::Response, Status>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<R::Request>) -> Self::Future {
+        let handler = self.0.clone();
+        Box::pin(async move { handler.handle(tonic::Request::new(request.message)).await })
+    }
+}
+
+fn error_response(protocol: Protocol, status: Status) -> http::Response<Body> {
+    match protocol {
+        Protocol::Grpc => status.into_http(),
+        Protocol::Http if status.code() == Code::DeadlineExceeded => {
+            empty(StatusCode::SERVICE_UNAVAILABLE)
+        }
+        Protocol::Http => empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+fn has_one_host(headers: &HeaderMap) -> bool {
+    headers.get_all(header::HOST).iter().count() == 1
+}
+
+fn empty(code: StatusCode) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::empty());
+    *response.status_mut() = code;
+    response
+}

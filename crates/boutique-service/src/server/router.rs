@@ -1,0 +1,127 @@
+//! What a service answers, before it is served: any number of gRPC services beside HTTP routes.
+
+use std::convert::Infallible;
+
+use axum::response::IntoResponse;
+use boutique_proto::Handlers;
+use http::Request;
+use tokio::sync::watch;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tower::Service;
+
+use super::health::Health;
+use crate::tls::ServerTls;
+
+/// The services and routes that a server answers.
+#[derive(Debug, Clone, Default)]
+pub struct Router {
+    pub(super) routes: axum::Router,
+    pub(super) handlers: Handlers,
+    /// The gRPC services that it has.
+    pub(super) names: Vec<&'static str>,
+    /// The HTTP paths that tell health.
+    pub(super) probes: Vec<String>,
+    /// Whether HTTP routes answer what is not gRPC, or is of another service.
+    pub(super) is_http: bool,
+    reflection: bool,
+    ready: Option<watch::Receiver<bool>>,
+}
+
+impl Router {
+    /// Answers one gRPC service, as `into_server` of its generated module makes it.
+    pub fn grpc<S>(service: (S, Handlers)) -> Self
+    where
+        S: Service<Request<tonic::body::Body>, Error = Infallible>,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send + 'static,
+    {
+        Self::default().add_grpc(service)
+    }
+
+    /// Answers HTTP.
+    pub fn http(routes: axum::Router) -> Self {
+        Self { routes, is_http: true, ..Self::default() }
+    }
+
+    /// Adds a gRPC service. Its unary methods can be called inside the process without being encoded.
+    #[must_use]
+    pub fn add_grpc<S>(mut self, (server, handlers): (S, Handlers)) -> Self
+    where
+        S: Service<Request<tonic::body::Body>, Error = Infallible>,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.handlers.extend(handlers);
+        self.add_service(server)
+    }
+
+    /// Adds a gRPC service that tonic generated, with methods of any kind.
+    #[must_use]
+    pub fn add_service<S>(mut self, server: S) -> Self
+    where
+        S: Service<Request<tonic::body::Body>, Error = Infallible>,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME);
+        // Its fallback is that of the HTTP routes, if there are any.
+        let routes = Routes::new(server).into_axum_router().reset_fallback();
+        Self { routes: self.routes.merge(routes), ..self }
+    }
+
+    /// Declares an HTTP path as a health check: it is not traced, and answers without TLS too.
+    #[must_use]
+    pub fn with_probe(mut self, path: String) -> Self {
+        self.probes.push(path);
+        self
+    }
+
+    /// Turns gRPC reflection on unless `GRPC_REFLECTION` turns it off.
+    #[must_use]
+    pub fn with_reflection(self) -> Self {
+        Self { reflection: true, ..self }
+    }
+
+    /// Makes health SERVING from the moment on that `ready` is true. From then on it is not asked again: what all
+    /// replicas share would take all of them out at once.
+    #[must_use]
+    pub fn ready_when(self, ready: watch::Receiver<bool>) -> Self {
+        Self { ready: Some(ready), ..self }
+    }
+
+    /// Returns what the service waits for before it is ready, if anything.
+    pub(crate) fn pending(&self) -> Option<watch::Receiver<bool>> {
+        self.ready.clone().filter(|ready| !*ready.borrow())
+    }
+
+    /// The names of its gRPC services.
+    pub(crate) fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// What is asked of those who connect where there are a certificate and roots: browsers have no certificates.
+    pub(crate) fn default_tls(&self) -> ServerTls {
+        if self.is_http { ServerTls::Tls } else { ServerTls::MutualTls }
+    }
+
+    pub(crate) fn with_health(self, health: &Health) -> Self {
+        self.add_service(health.server())
+    }
+
+    /// Adds reflection where `wanted`, or by its own choice.
+    pub(crate) fn with_reflection_if(self, wanted: Option<bool>) -> anyhow::Result<Self> {
+        if !wanted.unwrap_or(self.reflection) {
+            return Ok(self);
+        }
+        let builder = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(boutique_proto::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        Ok(self.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
+    }
+}

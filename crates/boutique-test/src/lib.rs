@@ -1,0 +1,59 @@
+//! What tests share: services on loopback, a real `redis-server`, the shop as processes, and a visitor of its pages. No
+//! product binary depends on this crate.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
+mod processes;
+mod redis_server;
+mod visitor;
+
+use std::fmt::Display;
+
+use anyhow::Context as _;
+use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn};
+use tonic::transport::{Channel, Endpoint};
+
+pub use crate::processes::{Process, Processes, binary, settings};
+pub use crate::redis_server::RedisServer;
+pub use crate::visitor::{Answer, FORM, Visitor};
+
+/// Serves `routes` on loopback, and connects to it. Where the process's environment holds the service's address, as in
+/// `CART_SERVICE_ADDR=localhost:7070 cargo test -p cartservice`, the same tests run against whatever listens there, and
+/// nothing is started.
+pub async fn loopback(
+    spec: ServiceSpec,
+    env: &Env,
+    routes: impl AsyncFnOnce(&Env, &Registry) -> anyhow::Result<Router>,
+) -> anyhow::Result<(Channel, Option<ServerHandle>)> {
+    if let Some(address) = Env::from_process().get(spec.addr_key) {
+        return Ok((connect(address)?, None));
+    }
+    let running = serve(spec, env, routes).await?;
+    Ok((connect(running.address().context("it listens nowhere")?)?, Some(running)))
+}
+
+/// Connects with tonic's own transport, as other programs connect to the services, at the first call.
+pub fn connect(address: impl Display) -> anyhow::Result<Channel> {
+    Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())
+}
+
+/// Serves `routes` on a free loopback port.
+pub async fn serve(
+    spec: ServiceSpec,
+    env: &Env,
+    routes: impl AsyncFnOnce(&Env, &Registry) -> anyhow::Result<Router>,
+) -> anyhow::Result<ServerHandle> {
+    let router = routes(env, &Registry::default()).await?;
+    serve_router(spec, env, router).await
+}
+
+/// Serves `router` on a free loopback port.
+pub async fn serve_router(
+    spec: ServiceSpec,
+    env: &Env,
+    router: Router,
+) -> anyhow::Result<ServerHandle> {
+    let mut env = env.clone();
+    env.set("LISTEN_ADDR", "127.0.0.1");
+    env.set("PORT", "0");
+    spawn(spec, &env, &Registry::default(), router).await
+}
