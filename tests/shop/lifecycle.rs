@@ -27,6 +27,10 @@ async fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() -> anyhow
         ("boutique", "LISTEN_ADDR", "hunter2", "must be an IP address"),
         ("boutique", "LISTEN_ADDR", "203.0.113.1", ""),
         ("boutique", "RUST_LOG", "hunter2=loud", "must be a list"),
+        ("boutique", "LOG_FORMAT", "hunter2", "must be json or pretty"),
+        ("boutique", "TLS_CA_FILE", "/does/not/exist", "must name a readable file"),
+        ("boutique", "TLS_CERT_FILE", "/does/not/exist", ""),
+        ("frontend", "AD_SERVICE_ADDR", "https://nowhere", "must be host:port"),
         ("boutique", "TOKIO_WORKER_THREADS", "0", "must be a number of threads"),
         ("boutique", "ENABLE_TRACING", "maybe", "must be 1 or true, 0 or false"),
         ("boutique", "GRPC_REFLECTION", "hunter2", "must be 1 or true, 0 or false"),
@@ -61,6 +65,7 @@ async fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() -> anyhow
         assert_eq!(lines.len(), 1, "{output}");
         let named = match setting {
             "LISTEN_ADDR" if value != "hunter2" => "PORT",
+            "TLS_CERT_FILE" => "TLS_KEY_FILE",
             "ENABLE_ASSISTANT" => "SHOPPING_ASSISTANT_SERVICE_ADDR",
             setting => setting,
         };

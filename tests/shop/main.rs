@@ -11,6 +11,7 @@ mod degraded;
 mod lifecycle;
 mod load;
 mod orders;
+mod tls;
 mod traces;
 mod wire;
 

@@ -60,6 +60,7 @@ async fn a_peer_that_falls_silent_is_shown_the_door() -> anyhow::Result<()> {
         ("half a header", &web, "GET / HTTP/1.1\r\nhost: x\r\nx-half: ".to_owned(), ""),
         ("one letter", &web, "P".to_owned(), ""),
         ("W-01", &grpc, String::new(), ""),
+        ("a preface alone", &grpc, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), ""),
         ("half a preface", &grpc, "PRI * HTTP/2.0\r\n".to_owned(), ""),
     ] {
         let address = address.clone();

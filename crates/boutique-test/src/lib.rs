@@ -2,6 +2,8 @@
 //! product binary depends on this crate.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod authority;
+pub mod echo;
 mod processes;
 mod redis_server;
 mod visitor;
@@ -12,6 +14,7 @@ use anyhow::Context as _;
 use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn};
 use tonic::transport::{Channel, Endpoint};
 
+pub use crate::authority::{Authority, Certificate};
 pub use crate::processes::{Process, Processes, binary, settings};
 pub use crate::redis_server::RedisServer;
 pub use crate::visitor::{Answer, FORM, Visitor};

@@ -134,7 +134,7 @@ pub fn settings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, St
 
 /// Processes that are a shop together.
 pub struct Processes {
-    /// Leaves first, the front door last.
+    /// Each after those that it calls.
     pub all: Vec<Process>,
     /// A visitor of the frontend.
     pub visitor: Visitor,
@@ -152,22 +152,35 @@ impl Processes {
         Ok(Self { all: vec![shop], visitor, addresses: BTreeMap::new() })
     }
 
-    /// Ten processes, started leaves first.
+    /// Ten processes, each started after those that it calls.
     pub async fn ten(settings: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+        Self::ten_at("", settings).await
+    }
+
+    /// Ten processes that call each other over TLS; `settings` name their certificate. The frontend is called without.
+    pub async fn ten_over_tls(settings: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+        Self::ten_at("https://", settings).await
+    }
+
+    async fn ten_at(scheme: &str, settings: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let mut settings = settings.clone();
         settings.insert("PORT".to_owned(), "0".to_owned());
         settings.insert("LISTEN_ADDR".to_owned(), "127.0.0.1".to_owned());
         let mut all = Vec::new();
         for service in &SERVICES {
+            if service.name == "frontend" {
+                settings.insert("TLS_SERVER".to_owned(), "off".to_owned());
+            }
             let mut process = Process::start(service.name, &settings)?;
-            settings.insert(service.addr_key.to_owned(), process.address().await?);
+            let address = process.address().await?;
+            settings.insert(service.addr_key.to_owned(), format!("{scheme}{address}"));
             all.push(process);
         }
-        let visitor = Visitor::new(format!("http://{}", settings["FRONTEND_ADDR"]));
-        Ok(Self { all, visitor, addresses: settings })
+        let base = settings["FRONTEND_ADDR"].replace("https://", "");
+        Ok(Self { all, visitor: Visitor::new(format!("http://{base}")), addresses: settings })
     }
 
-    /// Stops front door first, insists that every process ends well, and answers all they said.
+    /// Stops the frontend first, insists that every process ends well, and returns all they printed.
     pub async fn stop(mut self) -> anyhow::Result<String> {
         let mut said = String::new();
         while let Some(process) = self.all.pop() {
