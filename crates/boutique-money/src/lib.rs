@@ -1,13 +1,16 @@
-//! Exact money: an amount in one currency, counted in whole nanos, so that nothing is ever rounded
-//! behind one's back. No I/O, no wire; what arrives from outside is checked once, by
-//! [`Money::try_new`], and cannot be wrong afterwards.
+//! Exact money: an amount in one currency, counted in whole nanos, so that nothing is rounded. What arrives from outside is
+//! parsed once, by [`Money::try_new`] and [`CardNumber::parse`], and is valid from then on. No I/O, no protobuf.
+
+mod card;
 
 use std::fmt;
 
-/// How many nanos make one unit of any currency.
+pub use crate::card::CardNumber;
+
+/// The nanos of one unit of any currency.
 pub const NANOS_PER_UNIT: i128 = 1_000_000_000;
 
-/// Why an amount cannot be made.
+/// The error of an amount that cannot be represented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// The code is not three upper-case letters, as ISO 4217 has them.
@@ -19,7 +22,7 @@ pub enum MoneyError {
     /// Units and nanos have different signs.
     #[error("units and nanos must have the same sign")]
     Sign,
-    /// Two amounts of different currencies meet.
+    /// The amounts have different currencies.
     #[error("mismatching currency codes")]
     Mismatch,
     /// The result has more units than the wire can carry.
@@ -35,7 +38,7 @@ impl CurrencyCode {
     /// US dollars, in which the catalogue and the shipping quote are priced.
     pub const USD: Self = Self(*b"USD");
 
-    /// Accepts three upper-case ASCII letters and nothing else.
+    /// Parses three upper-case ASCII letters.
     pub fn parse(code: &str) -> Result<Self, MoneyError> {
         match <[u8; 3]>::try_from(code.as_bytes()) {
             Ok(letters) if letters.iter().all(u8::is_ascii_uppercase) => Ok(Self(letters)),
@@ -43,7 +46,7 @@ impl CurrencyCode {
         }
     }
 
-    /// The three letters.
+    /// Returns the three letters.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -69,7 +72,7 @@ pub struct Money {
 }
 
 impl Money {
-    /// Accepts a wire amount: a real code, nanos below one unit, and both of the same sign.
+    /// Parses an amount as messages have it: nanos below one unit, with the sign of the units.
     pub fn try_new(currency_code: &str, units: i64, nanos: i32) -> Result<Self, MoneyError> {
         let currency_code = CurrencyCode::parse(currency_code)?;
         if i128::from(nanos).abs() >= NANOS_PER_UNIT {
@@ -81,7 +84,7 @@ impl Money {
         Self::from_nanos(currency_code, i128::from(units) * NANOS_PER_UNIT + i128::from(nanos))
     }
 
-    /// An amount given in nanos alone.
+    /// Makes an amount of nanos alone.
     pub fn from_nanos(currency_code: CurrencyCode, nanos: i128) -> Result<Self, MoneyError> {
         match i64::try_from(nanos / NANOS_PER_UNIT) {
             Ok(_) => Ok(Self { currency_code, nanos }),
@@ -89,47 +92,52 @@ impl Money {
         }
     }
 
-    /// Nothing, in this currency.
+    /// Makes an amount of hundredths of a unit.
+    pub const fn from_cents(currency_code: CurrencyCode, cents: i64) -> Self {
+        Self { currency_code, nanos: cents as i128 * (NANOS_PER_UNIT / 100) }
+    }
+
+    /// Makes an amount of zero.
     pub const fn zero(currency_code: CurrencyCode) -> Self {
         Self { currency_code, nanos: 0 }
     }
 
-    /// The currency.
+    /// Returns the currency.
     pub const fn currency_code(&self) -> CurrencyCode {
         self.currency_code
     }
 
-    /// The whole units, truncated toward zero.
+    /// Returns the whole units, truncated toward zero.
     pub const fn units(&self) -> i64 {
         (self.nanos / NANOS_PER_UNIT) as i64
     }
 
-    /// What is left beside the units, with the amount's sign.
+    /// Returns the nanos beside the units, with the amount's sign.
     pub const fn nanos(&self) -> i32 {
         (self.nanos % NANOS_PER_UNIT) as i32
     }
 
-    /// The whole amount in nanos.
+    /// Returns the whole amount in nanos.
     pub const fn total_nanos(&self) -> i128 {
         self.nanos
     }
 
-    /// Whether there is nothing.
+    /// Returns true if the amount is zero.
     pub const fn is_zero(&self) -> bool {
         self.nanos == 0
     }
 
-    /// Whether there is more than nothing.
+    /// Returns true if the amount is greater than zero.
     pub const fn is_positive(&self) -> bool {
         self.nanos > 0
     }
 
-    /// Whether there is less than nothing.
+    /// Returns true if the amount is less than zero.
     pub const fn is_negative(&self) -> bool {
         self.nanos < 0
     }
 
-    /// The sum of two amounts of one currency.
+    /// Returns the sum of two amounts of one currency.
     pub fn checked_add(self, other: Self) -> Result<Self, MoneyError> {
         if self.currency_code != other.currency_code {
             return Err(MoneyError::Mismatch);
@@ -137,12 +145,12 @@ impl Money {
         Self::from_nanos(self.currency_code, self.nanos + other.nanos)
     }
 
-    /// The amount so many times.
+    /// Returns the amount multiplied.
     pub fn checked_mul(self, times: u32) -> Result<Self, MoneyError> {
         Self::from_nanos(self.currency_code, self.nanos * i128::from(times))
     }
 
-    /// The amount with the other sign.
+    /// Returns the amount with the opposite sign.
     pub fn checked_neg(self) -> Result<Self, MoneyError> {
         Self::from_nanos(self.currency_code, -self.nanos)
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use boutique_money::{Money, MoneyError};
+use boutique_money::{CurrencyCode, Money, MoneyError};
 use zeroize::Zeroize as _;
 
 use crate::CreditCardInfo;
@@ -22,6 +22,45 @@ pub enum AmountError {
 /// Parses an amount that a message must have.
 pub fn required_amount(field: Option<&crate::Money>) -> Result<Money, AmountError> {
     Ok(Money::try_from(field.ok_or(AmountError::Missing)?)?)
+}
+
+/// The error of a conversion whose result cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConversionError {
+    /// Something became nothing: upstream's currency service prices at zero what it has no rate for, and that would be
+    /// a free order.
+    #[error("the converted amount is zero")]
+    Zero,
+    /// The result is not in the currency asked for.
+    #[error("the converted amount is in another currency")]
+    Currency,
+    /// The result has the opposite sign.
+    #[error("the converted amount has the opposite sign")]
+    Sign,
+    /// The result is no valid amount.
+    #[error(transparent)]
+    Amount(#[from] AmountError),
+}
+
+/// Parses the result of converting `from` to the currency `to`.
+pub fn converted_amount(
+    from: Money,
+    to: CurrencyCode,
+    result: &crate::Money,
+) -> Result<Money, ConversionError> {
+    if result.units == 0 && result.nanos == 0 && !from.is_zero() {
+        return Err(ConversionError::Zero);
+    }
+    let converted = required_amount(Some(result))?;
+    if converted.currency_code() != to {
+        return Err(ConversionError::Currency);
+    }
+    if (from.is_positive() && converted.is_negative())
+        || (from.is_negative() && converted.is_positive())
+    {
+        return Err(ConversionError::Sign);
+    }
+    Ok(converted)
 }
 
 impl TryFrom<&crate::Money> for Money {
@@ -83,6 +122,29 @@ mod tests {
         let mut short = CreditCardInfo::default();
         short.credit_card_number = "1234".to_owned();
         assert_eq!(format!("{short:?}"), "****");
+    }
+
+    #[test]
+    fn conversion_keeps_currency_and_sign_and_is_not_zero() {
+        let result = |code: &str, units, nanos| crate::Money {
+            currency_code: code.to_owned(),
+            units,
+            nanos,
+        };
+        let (usd, eur) =
+            (Money::try_new("USD", 1, 0).unwrap(), CurrencyCode::parse("EUR").unwrap());
+        let converted = |from, wire: crate::Money| converted_amount(from, eur, &wire);
+        assert_eq!(
+            converted(usd, result("EUR", 0, 1)),
+            Money::try_new("EUR", 0, 1).map_err(|_| ConversionError::Zero)
+        );
+        assert_eq!(converted(usd, result("EUR", 0, 0)), Err(ConversionError::Zero));
+        assert_eq!(converted(usd, result("", 0, 0)), Err(ConversionError::Zero));
+        assert_eq!(converted(usd, result("USD", 1, 0)), Err(ConversionError::Currency));
+        assert_eq!(converted(usd, result("EUR", -1, 0)), Err(ConversionError::Sign));
+        assert!(matches!(converted(usd, result("EUR", 1, -1)), Err(ConversionError::Amount(_))));
+        let zero = Money::zero(CurrencyCode::USD);
+        assert_eq!(converted(zero, result("EUR", 0, 0)), Ok(Money::zero(eur)));
     }
 
     #[test]

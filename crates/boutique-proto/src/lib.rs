@@ -14,7 +14,7 @@ mod rpc;
 pub mod services;
 
 pub(crate) use codec::ShopCodec;
-pub use convert::{AmountError, required_amount};
+pub use convert::{AmountError, ConversionError, converted_amount, required_amount};
 pub use generated::*;
 pub use rpc::{HandlerFuture, Handlers, Rpc, TypedClient, UnaryChannel, UnaryHandler};
 

@@ -1,4 +1,4 @@
-//! What may go into a cart, and how adding merges quantities.
+//! Business rules of carts: what can be added, and how quantities are merged.
 
 /// The longest user id, in bytes; a session id has 36.
 const MAX_USER_ID: usize = 128;
@@ -9,9 +9,11 @@ pub(crate) const MAX_LINES: usize = 500;
 /// The most pieces a line may hold.
 pub(crate) const MAX_QUANTITY: i32 = 1_000_000;
 
-/// Why an item does not go into a cart.
+/// The reason of a refused item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error("item is missing")]
+    NoItem,
     #[error("user_id must have 1 to {MAX_USER_ID} bytes and no control characters")]
     UserId,
     #[error("product_id must have 1 to {MAX_PRODUCT_ID} bytes and no control characters")]
@@ -31,24 +33,54 @@ pub(crate) struct Line {
     pub(crate) quantity: i32,
 }
 
-/// Accepts an id that can be a key.
-pub(crate) fn check_user(user_id: &str) -> Result<(), Refusal> {
-    is_id(user_id, MAX_USER_ID).then_some(()).ok_or(Refusal::UserId)
+/// The id of a user, which can be a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UserId(String);
+
+impl UserId {
+    /// No user's id, to ask a store with whether it answers.
+    pub(crate) const NOBODY: Self = Self(String::new());
+
+    /// Parses an id.
+    pub(crate) fn parse(user_id: String) -> Result<Self, Refusal> {
+        if is_id(&user_id, MAX_USER_ID) { Ok(Self(user_id)) } else { Err(Refusal::UserId) }
+    }
+
+    /// Returns the id.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the id.
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
 }
 
-/// Accepts a line that can be added.
-pub(crate) fn check_line(line: &Line) -> Result<(), Refusal> {
-    if !is_id(&line.product_id, MAX_PRODUCT_ID) {
-        return Err(Refusal::ProductId);
+/// A line that can be added to a cart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewLine(Line);
+
+impl NewLine {
+    /// Parses a product's id and a quantity.
+    pub(crate) fn parse(product_id: String, quantity: i32) -> Result<Self, Refusal> {
+        if !is_id(&product_id, MAX_PRODUCT_ID) {
+            return Err(Refusal::ProductId);
+        }
+        if !(1..=MAX_QUANTITY).contains(&quantity) {
+            return Err(Refusal::Quantity);
+        }
+        Ok(Self(Line { product_id, quantity }))
     }
-    if !(1..=MAX_QUANTITY).contains(&line.quantity) {
-        return Err(Refusal::Quantity);
+
+    /// Returns the line.
+    pub(crate) fn line(&self) -> &Line {
+        &self.0
     }
-    Ok(())
 }
 
 /// Adds a line at the end, or its quantity to the line of the same product.
-pub(crate) fn add(lines: &mut Vec<Line>, added: Line) -> Result<(), Refusal> {
+pub(crate) fn add(lines: &mut Vec<Line>, NewLine(added): NewLine) -> Result<(), Refusal> {
     let Some(line) = lines.iter_mut().find(|line| line.product_id == added.product_id) else {
         if lines.len() >= MAX_LINES {
             return Err(Refusal::FullCart);
@@ -75,35 +107,40 @@ mod tests {
         Line { product_id: product_id.to_owned(), quantity }
     }
 
+    fn new(product_id: &str, quantity: i32) -> NewLine {
+        NewLine::parse(product_id.to_owned(), quantity).unwrap()
+    }
+
     #[test]
-    fn the_same_product_grows_its_line_and_a_new_one_goes_last() {
+    fn quantities_of_a_product_are_merged_and_a_new_one_goes_last() {
         let mut lines = vec![line("b", 1)];
-        add(&mut lines, line("a", 2)).unwrap();
-        add(&mut lines, line("b", 3)).unwrap();
+        add(&mut lines, new("a", 2)).unwrap();
+        add(&mut lines, new("b", 3)).unwrap();
         assert_eq!(lines, [line("b", 4), line("a", 2)]);
     }
 
     #[test]
-    fn a_line_and_a_cart_can_be_full() {
+    fn line_and_cart_can_be_full() {
         let mut lines = vec![line("a", MAX_QUANTITY)];
-        assert_eq!(add(&mut lines, line("a", 1)), Err(Refusal::FullLine));
-        assert_eq!(add(&mut vec![line("a", i32::MAX)], line("a", 1)), Err(Refusal::FullLine));
+        assert_eq!(add(&mut lines, new("a", 1)), Err(Refusal::FullLine));
+        assert_eq!(add(&mut vec![line("a", i32::MAX)], new("a", 1)), Err(Refusal::FullLine));
 
         lines = (0..MAX_LINES).map(|n| line(&n.to_string(), 1)).collect();
-        assert_eq!(add(&mut lines, line("new", 1)), Err(Refusal::FullCart));
-        assert_eq!(add(&mut lines, line("7", 1)), Ok(()));
+        assert_eq!(add(&mut lines, new("new", 1)), Err(Refusal::FullCart));
+        assert_eq!(add(&mut lines, new("7", 1)), Ok(()));
     }
 
     #[test]
     fn ids_are_short_and_printable_and_quantities_positive() {
-        assert_eq!(check_user(&"u".repeat(128)), Ok(()));
+        assert!(UserId::parse("u".repeat(128)).is_ok());
+        let parse = |id: &str, quantity| NewLine::parse(id.to_owned(), quantity);
         for id in ["", "a\u{0}", "a\nb", &"u".repeat(129)] {
-            assert_eq!(check_user(id), Err(Refusal::UserId));
-            assert_eq!(check_line(&line(id, 1)), Err(Refusal::ProductId));
+            assert_eq!(UserId::parse(id.to_owned()), Err(Refusal::UserId));
+            assert_eq!(parse(id, 1), Err(Refusal::ProductId));
         }
-        assert_eq!(check_line(&line("a", 1)), Ok(()));
+        assert_eq!(parse("a", 1).map(|new| new.line().clone()), Ok(line("a", 1)));
         for quantity in [0, -1, i32::MIN, MAX_QUANTITY + 1, i32::MAX] {
-            assert_eq!(check_line(&line("a", quantity)), Err(Refusal::Quantity), "{quantity}");
+            assert_eq!(parse("a", quantity), Err(Refusal::Quantity), "{quantity}");
         }
     }
 }

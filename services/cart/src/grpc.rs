@@ -1,4 +1,4 @@
-//! The wire side in: a message, the domain's checks, one call of the store, a message.
+//! Inbound adapter: parses a message into domain types, calls the store, and writes a message.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use boutique_proto::cart_service_server::CartService;
 use boutique_proto::{AddItemRequest, Cart, CartItem, Empty, EmptyCartRequest, GetCartRequest};
 use tonic::{Request, Response, Status};
 
-use crate::domain::{self, Line, Refusal};
+use crate::domain::{NewLine, Refusal, UserId};
 use crate::store::{Store, StoreError};
 
 pub(crate) struct Carts {
@@ -23,35 +23,32 @@ impl Carts {
 impl CartService for Carts {
     async fn add_item(&self, request: Request<AddItemRequest>) -> Result<Response<Empty>, Status> {
         let AddItemRequest { user_id, item } = request.into_inner();
-        let item = item.ok_or_else(|| Status::invalid_argument("item is missing"))?;
-        let line = Line { product_id: item.product_id, quantity: item.quantity };
-        domain::check_user(&user_id)?;
-        domain::check_line(&line)?;
-        self.store.add(&user_id, line).await?;
+        let user = UserId::parse(user_id)?;
+        let item = item.ok_or(Refusal::NoItem)?;
+        let line = NewLine::parse(item.product_id, item.quantity)?;
+        self.store.add(&user, line).await?;
         Ok(Response::new(Empty {}))
     }
 
     async fn get_cart(&self, request: Request<GetCartRequest>) -> Result<Response<Cart>, Status> {
-        let GetCartRequest { user_id } = request.into_inner();
-        domain::check_user(&user_id)?;
+        let user = UserId::parse(request.into_inner().user_id)?;
         // Upstream's cart of an unknown user is the empty message, without the user's id.
-        let Some(lines) = self.store.get(&user_id).await? else {
+        let Some(lines) = self.store.get(&user).await? else {
             return Ok(Response::new(Cart::default()));
         };
         let items = lines
             .into_iter()
             .map(|line| CartItem { product_id: line.product_id, quantity: line.quantity })
             .collect();
-        Ok(Response::new(Cart { user_id, items }))
+        Ok(Response::new(Cart { user_id: user.into_string(), items }))
     }
 
     async fn empty_cart(
         &self,
         request: Request<EmptyCartRequest>,
     ) -> Result<Response<Empty>, Status> {
-        let EmptyCartRequest { user_id } = request.into_inner();
-        domain::check_user(&user_id)?;
-        self.store.empty(&user_id).await?;
+        let user = UserId::parse(request.into_inner().user_id)?;
+        self.store.empty(&user).await?;
         Ok(Response::new(Empty {}))
     }
 }
@@ -59,7 +56,7 @@ impl CartService for Carts {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::UserId | Refusal::ProductId | Refusal::Quantity => {
+            Refusal::NoItem | Refusal::UserId | Refusal::ProductId | Refusal::Quantity => {
                 Self::invalid_argument(refusal.to_string())
             }
             Refusal::FullLine | Refusal::FullCart => Self::resource_exhausted(refusal.to_string()),

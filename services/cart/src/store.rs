@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::domain::{Line, Refusal};
+use crate::domain::{Line, NewLine, Refusal, UserId};
 
 pub(crate) use self::memory::Memory;
 pub(crate) use self::redis::Redis;
@@ -33,29 +33,29 @@ pub(crate) enum Store {
 
 impl Store {
     /// Adds a line to a user's cart, whole or not at all.
-    pub(crate) async fn add(&self, user_id: &str, line: Line) -> Result<(), StoreError> {
+    pub(crate) async fn add(&self, user: &UserId, line: NewLine) -> Result<(), StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.add(user_id, line)?),
-            Self::Redis(redis) => redis.add(user_id, line).await,
+            Self::Memory(memory) => Ok(memory.add(user, line)?),
+            Self::Redis(redis) => redis.add(user, line).await,
         }
     }
 
     /// The lines of a user's cart, or nothing for a user who has none.
-    pub(crate) async fn get(&self, user_id: &str) -> Result<Option<Vec<Line>>, StoreError> {
+    pub(crate) async fn get(&self, user: &UserId) -> Result<Option<Vec<Line>>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.get(user_id)),
-            Self::Redis(redis) => redis.get(user_id).await,
+            Self::Memory(memory) => Ok(memory.get(user)),
+            Self::Redis(redis) => redis.get(user).await,
         }
     }
 
     /// Removes every line; the cart itself stays.
-    pub(crate) async fn empty(&self, user_id: &str) -> Result<(), StoreError> {
+    pub(crate) async fn empty(&self, user: &UserId) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => {
-                memory.empty(user_id);
+                memory.empty(user);
                 Ok(())
             }
-            Self::Redis(redis) => redis.empty(user_id).await,
+            Self::Redis(redis) => redis.empty(user).await,
         }
     }
 }
@@ -69,8 +69,8 @@ pub(crate) fn first_contact(store: Arc<Store>) -> watch::Receiver<bool> {
     let (answered, ready) = watch::channel(matches!(*store, Store::Memory(_)));
     if !*ready.borrow() {
         tokio::spawn(async move {
-            let mut told = false;
-            while let Err(error) = store.get("first contact").await {
+            let (mut told, nobody) = (false, UserId::NOBODY);
+            while let Err(error) = store.get(&nobody).await {
                 if !std::mem::replace(&mut told, true) {
                     let cause = error.source().map(ToString::to_string);
                     tracing::error!(error = cause, "not ready: {error}");

@@ -32,9 +32,9 @@ impl Clients {
     }
 }
 
-/// A step that failed in another service: what was attempted, in upstream's words, with the other's
-/// status as cause. The code says whose turn it is: the caller's, or an operator's.
-pub(crate) fn failed(attempt: &str, cause: Status) -> Status {
+/// Wraps the status of a step that failed in another service: `attempt` is upstream's text, the status becomes the
+/// source. The code says who has to act: the caller, or an operator.
+pub(crate) fn wrap(attempt: &str, cause: Status) -> Status {
     let code = match cause.code() {
         Code::InvalidArgument | Code::OutOfRange => Code::InvalidArgument,
         Code::NotFound | Code::FailedPrecondition => Code::FailedPrecondition,
@@ -54,10 +54,10 @@ pub(crate) fn failed(attempt: &str, cause: Status) -> Status {
     with_cause(code, attempt.to_owned(), cause)
 }
 
-/// Like [`failed`], with the other's words in our own, as upstream's checkout writes them.
-pub(crate) fn failed_because(attempt: &str, cause: Status) -> Status {
-    let text = format!("{attempt}: {}", in_go(&cause));
-    let code = failed("", cause.clone()).code();
+/// Like [`wrap`], with the message of the cause in the text, as upstream's checkout writes it.
+pub(crate) fn wrap_with_message(attempt: &str, cause: Status) -> Status {
+    let text = format!("{attempt}: {}", go_style_message(&cause));
+    let code = wrap("", cause.clone()).code();
     with_cause(code, text, cause)
 }
 
@@ -67,7 +67,7 @@ fn with_cause(code: Code, text: String, cause: Status) -> Status {
     status
 }
 
-/// A status as Go prints it, which is what upstream's clients are used to read.
-pub(crate) fn in_go(status: &Status) -> String {
+/// Formats a status as Go does, and so upstream's services.
+pub(crate) fn go_style_message(status: &Status) -> String {
     format!("rpc error: code = {:?} desc = {}", status.code(), status.message())
 }

@@ -1,15 +1,15 @@
-//! What an order must look like before anybody is asked for money, and what it adds up to.
+//! Business rules of orders: what can be ordered, and the total.
 
 use boutique_money::{CurrencyCode, Money, MoneyError};
 
 /// The longest ids and e-mail addresses, in bytes.
 const MAX_TEXT: usize = 254;
-/// The longest address, in bytes and in all its parts: what a parcel's label has room for.
+/// The longest address, in bytes of all its parts: what a parcel's label has room for.
 const MAX_ADDRESS: usize = 4000;
-/// The most pieces one line may have.
+/// The most pieces of a line.
 const MAX_QUANTITY: u32 = 1_000_000;
 
-/// Why an order is refused before any money is asked for.
+/// The reason of an order that is refused before anything is charged.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("user_id is missing or not usable")]
@@ -32,43 +32,67 @@ pub(crate) enum Refusal {
     Total(#[from] MoneyError),
 }
 
-/// What a caller sent, as far as it can be judged by itself.
-pub(crate) struct Request<'a> {
-    pub(crate) user_id: &'a str,
-    pub(crate) user_currency: &'a str,
-    pub(crate) email: &'a str,
-    /// Street, city, state, country.
-    pub(crate) address: Option<[&'a str; 4]>,
-    pub(crate) has_card: bool,
+/// Who orders, and in which currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Buyer {
+    pub(crate) user_id: String,
+    pub(crate) email: String,
+    pub(crate) currency: CurrencyCode,
 }
 
-/// Accepts a request that can become an order, and tells its currency.
-pub(crate) fn check(request: &Request<'_>) -> Result<CurrencyCode, Refusal> {
-    if request.user_id.is_empty() || !is_plain(request.user_id) {
-        return Err(Refusal::User);
-    }
-    if !is_plain(request.email) || !looks_like_email(request.email) {
-        return Err(Refusal::Email);
-    }
-    let address = request.address.ok_or(Refusal::NoAddress)?;
-    if address.iter().map(|part| part.len()).sum::<usize>() > MAX_ADDRESS {
-        return Err(Refusal::LongAddress);
-    }
-    if !request.has_card {
-        return Err(Refusal::NoCard);
-    }
-    CurrencyCode::parse(request.user_currency).map_err(|_| Refusal::Currency)
-}
-
-/// Accepts the quantity of a line that can be sold.
-pub(crate) fn check_quantity(product_id: &str, quantity: i32) -> Result<u32, Refusal> {
-    match u32::try_from(quantity) {
-        Ok(quantity @ 1..=MAX_QUANTITY) => Ok(quantity),
-        Ok(_) | Err(_) => Err(Refusal::Quantity(product_id.chars().take(64).collect())),
+impl Buyer {
+    /// Parses the user's id, e-mail address and currency.
+    pub(crate) fn parse(user_id: String, email: String, currency: &str) -> Result<Self, Refusal> {
+        if user_id.is_empty() || !is_plain(&user_id) {
+            return Err(Refusal::User);
+        }
+        if !is_plain(&email) || !looks_like_email(&email) {
+            return Err(Refusal::Email);
+        }
+        let currency = CurrencyCode::parse(currency).map_err(|_| Refusal::Currency)?;
+        Ok(Self { user_id, email, currency })
     }
 }
 
-/// Shipping and every line's price times its quantity, exactly.
+/// An address that fits a parcel's label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ShippingAddress {
+    pub(crate) street: String,
+    pub(crate) city: String,
+    pub(crate) state: String,
+    pub(crate) country: String,
+    pub(crate) zip_code: i32,
+}
+
+impl ShippingAddress {
+    /// Returns the address if it fits.
+    pub(crate) fn parse(self) -> Result<Self, Refusal> {
+        let parts = [&self.street, &self.city, &self.state, &self.country];
+        match parts.map(String::len).iter().sum::<usize>() {
+            0..=MAX_ADDRESS => Ok(self),
+            _ => Err(Refusal::LongAddress),
+        }
+    }
+}
+
+/// A line of a cart that can be sold: a positive number of pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrderLine {
+    pub(crate) product_id: String,
+    pub(crate) quantity: u32,
+}
+
+impl OrderLine {
+    /// Parses a line of a cart.
+    pub(crate) fn parse(product_id: String, quantity: i32) -> Result<Self, Refusal> {
+        match u32::try_from(quantity) {
+            Ok(quantity @ 1..=MAX_QUANTITY) => Ok(Self { product_id, quantity }),
+            Ok(_) | Err(_) => Err(Refusal::Quantity(product_id.chars().take(64).collect())),
+        }
+    }
+}
+
+/// Returns the sum of shipping and of each line's price times its quantity.
 pub(crate) fn total(
     shipping: Money,
     lines: impl Iterator<Item = (Money, u32)>,
@@ -92,47 +116,53 @@ fn looks_like_email(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn good() -> Request<'static> {
-        Request {
-            user_id: "u",
-            user_currency: "USD",
-            email: "someone@example.com",
-            address: Some(["1 Main St", "Hoboken", "NJ", "United States"]),
-            has_card: true,
-        }
+    fn buyer(user_id: &str, email: &str, currency: &str) -> Result<CurrencyCode, Refusal> {
+        let buyer = Buyer::parse(user_id.to_owned(), email.to_owned(), currency);
+        buyer.map(|buyer| buyer.currency)
     }
 
     #[test]
-    fn a_request_that_cannot_become_an_order_is_refused() {
-        assert_eq!(check(&good()), Ok(CurrencyCode::USD));
-        let long = "x".repeat(4001);
-        for (request, refusal) in [
-            (Request { user_id: "", ..good() }, Refusal::User),
-            (Request { user_id: "a\n", ..good() }, Refusal::User),
-            (Request { user_currency: "usd", ..good() }, Refusal::Currency),
-            (Request { user_currency: "", ..good() }, Refusal::Currency),
-            (Request { email: "", ..good() }, Refusal::Email),
-            (Request { email: "a@b\r\nBcc: c@d", ..good() }, Refusal::Email),
-            (Request { email: "a b@c", ..good() }, Refusal::Email),
-            (Request { address: None, ..good() }, Refusal::NoAddress),
-            (Request { address: Some([&long, "", "", ""]), ..good() }, Refusal::LongAddress),
-            (Request { has_card: false, ..good() }, Refusal::NoCard),
+    fn buyer_has_a_user_an_email_and_a_currency() {
+        let email = "someone@example.com";
+        assert_eq!(buyer("u", email, "USD"), Ok(CurrencyCode::USD));
+        for (user_id, email, currency, refusal) in [
+            ("", email, "USD", Refusal::User),
+            ("a\n", email, "USD", Refusal::User),
+            ("u", email, "usd", Refusal::Currency),
+            ("u", email, "", Refusal::Currency),
+            ("u", "", "USD", Refusal::Email),
+            ("u", "a@b\r\nBcc: c@d", "USD", Refusal::Email),
+            ("u", "a b@c", "USD", Refusal::Email),
         ] {
-            assert_eq!(check(&request), Err(refusal));
+            assert_eq!(buyer(user_id, email, currency), Err(refusal));
         }
     }
 
     #[test]
-    fn a_quantity_is_a_positive_number_of_pieces() {
-        assert_eq!(check_quantity("a", 1), Ok(1));
-        assert_eq!(check_quantity("a", 1_000_000), Ok(1_000_000));
+    fn address_fits_a_label() {
+        let address = |street: &str| ShippingAddress {
+            street: street.to_owned(),
+            city: "Hoboken".to_owned(),
+            state: "NJ".to_owned(),
+            country: "United States".to_owned(),
+            zip_code: 7030,
+        };
+        assert_eq!(address("1 Main St").parse(), Ok(address("1 Main St")));
+        assert_eq!(address(&"x".repeat(4001)).parse(), Err(Refusal::LongAddress));
+    }
+
+    #[test]
+    fn quantity_is_a_positive_number_of_pieces() {
+        let parse = |quantity| OrderLine::parse("a".to_owned(), quantity).map(|line| line.quantity);
+        assert_eq!(parse(1), Ok(1));
+        assert_eq!(parse(1_000_000), Ok(1_000_000));
         for quantity in [0, -1, i32::MIN, 1_000_001, i32::MAX] {
-            assert_eq!(check_quantity("a", quantity), Err(Refusal::Quantity("a".to_owned())));
+            assert_eq!(parse(quantity), Err(Refusal::Quantity("a".to_owned())));
         }
     }
 
     #[test]
-    fn a_total_is_exact_or_refused() {
+    fn total_is_exact_or_refused() {
         let usd = |units, nanos| Money::try_new("USD", units, nanos).unwrap();
         let lines = [(usd(0, 500_000_000), 1), (usd(0, 200_000_000), 1), (usd(19, 990_000_000), 2)];
         assert_eq!(total(usd(8, 990_000_000), lines.into_iter()), Ok(usd(49, 670_000_000)));

@@ -1,4 +1,4 @@
-//! The wire side in: a message, the domain's checks, the steps of the order, a message.
+//! Inbound adapter: parses a message into an order, takes its steps, and writes a message.
 
 use boutique_proto::checkout_service_server::CheckoutService;
 use boutique_proto::{PlaceOrderRequest, PlaceOrderResponse};
@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::clients::Clients;
-use crate::domain::{self, Refusal};
+use crate::domain::{Buyer, Refusal, ShippingAddress};
 use crate::order::Order;
 
 pub(crate) struct Checkout {
@@ -25,34 +25,27 @@ impl CheckoutService for Checkout {
         &self,
         request: Request<PlaceOrderRequest>,
     ) -> Result<Response<PlaceOrderResponse>, Status> {
-        let order = order(request.into_inner())?;
+        let order = parse(request.into_inner())?;
         let prepared = order.prepare(&self.clients).await?;
         let result = prepared.settle(self.clients.clone()).await?;
         Ok(Response::new(PlaceOrderResponse { order: Some(result) }))
     }
 }
 
-fn order(request: PlaceOrderRequest) -> Result<Order, Refusal> {
-    let id = Uuid::new_v4().to_string();
+fn parse(request: PlaceOrderRequest) -> Result<Order, Refusal> {
     let PlaceOrderRequest { user_id, user_currency, address, email, credit_card } = request;
-    let currency = domain::check(&domain::Request {
-        user_id: &user_id,
-        user_currency: &user_currency,
-        email: &email,
-        address: address.as_ref().map(|address| {
-            [
-                address.street_address.as_str(),
-                address.city.as_str(),
-                address.state.as_str(),
-                address.country.as_str(),
-            ]
-        }),
-        has_card: credit_card.is_some(),
-    })?;
-    let (Some(address), Some(card)) = (address, credit_card) else {
-        return Err(Refusal::NoAddress);
+    let buyer = Buyer::parse(user_id, email, &user_currency)?;
+    let address = address.ok_or(Refusal::NoAddress)?;
+    let address = ShippingAddress {
+        street: address.street_address,
+        city: address.city,
+        state: address.state,
+        country: address.country,
+        zip_code: address.zip_code,
     };
-    Ok(Order { id, user_id, currency, email, address, card })
+    let address = address.parse()?;
+    let card = credit_card.ok_or(Refusal::NoCard)?;
+    Ok(Order { id: Uuid::new_v4().to_string(), buyer, address, card })
 }
 
 impl From<Refusal> for Status {

@@ -1,36 +1,33 @@
-//! An order as a sequence of steps. Up to [`Order::prepare`] nothing has happened and everything may
-//! be refused; [`Prepared::settle`] takes money, and from there on it is carried through whatever
-//! becomes of the caller.
+//! An order as a sequence of steps. Up to [`Order::prepare`] nothing has happened and everything can be refused;
+//! [`Prepared::settle`] charges the card, and from there on the order is completed whatever becomes of the caller.
 
-use boutique_money::{CurrencyCode, Money};
+use boutique_money::Money;
 use boutique_proto::{
-    Address, CartItem, ChargeRequest, CreditCardInfo, CurrencyConversionRequest, EmptyCartRequest,
-    GetCartRequest, GetProductRequest, GetQuoteRequest, OrderItem, OrderResult,
-    SendOrderConfirmationRequest, ShipOrderRequest,
+    Address, CartItem, ChargeRequest, ConversionError, CreditCardInfo, CurrencyConversionRequest,
+    EmptyCartRequest, GetCartRequest, GetProductRequest, GetQuoteRequest, OrderItem, OrderResult,
+    SendOrderConfirmationRequest, ShipOrderRequest, converted_amount, required_amount,
 };
 use boutique_service::{already_logged, detach, time_left, with_deadline};
 use futures_util::future::{try_join, try_join_all};
 use tonic::{Code, Status};
 use tracing::{error, info, warn};
 
-use crate::clients::{Clients, failed, failed_because, in_go};
-use crate::domain::{self, Refusal};
+use crate::clients::{Clients, go_style_message, wrap, wrap_with_message};
+use crate::domain::{self, Buyer, OrderLine, Refusal, ShippingAddress};
 
-/// What a customer wants.
+/// An order as it was asked for.
 pub(crate) struct Order {
     pub(crate) id: String,
-    pub(crate) user_id: String,
-    pub(crate) currency: CurrencyCode,
-    pub(crate) email: String,
-    pub(crate) address: Address,
+    pub(crate) buyer: Buyer,
+    pub(crate) address: ShippingAddress,
     pub(crate) card: CreditCardInfo,
 }
 
 /// An order that is known to the last cent, before any of it is charged.
 pub(crate) struct Prepared {
     order: Order,
-    items: Vec<CartItem>,
-    /// The price of one piece of each item.
+    lines: Vec<OrderLine>,
+    /// The price of one piece of each line.
     prices: Vec<Money>,
     shipping: Money,
     total: Money,
@@ -45,73 +42,66 @@ struct Charged {
 impl Order {
     /// Reads the cart, then products and quote together, then all prices together.
     pub(crate) async fn prepare(self, clients: &Clients) -> Result<Prepared, Status> {
-        let items = self.cart(clients).await?;
-        let quantities = items
-            .iter()
-            .map(|item| domain::check_quantity(&item.product_id, item.quantity))
-            .collect::<Result<Vec<_>, _>>()?;
+        let lines = self.cart(clients).await?;
 
-        let products = try_join_all(items.iter().map(|item| price_in_usd(clients, item)));
-        let (in_usd, quote) = try_join(products, self.quote(clients, &items)).await?;
+        let products = try_join_all(lines.iter().map(|line| price_in_usd(clients, line)));
+        let (in_usd, quote) = try_join(products, self.quote(clients, &lines)).await?;
 
-        let prices = items.iter().zip(in_usd).map(async |(item, price)| {
+        let prices = lines.iter().zip(in_usd).map(async |(line, price)| {
             let attempt = format!(
                 "failed to prepare order: failed to convert price of {:?} to {}",
-                item.product_id, self.currency
+                line.product_id, self.buyer.currency
             );
-            self.convert(clients, price).await.map_err(|cause| failed(&attempt, cause))
+            self.convert(clients, price).await.map_err(|cause| wrap(&attempt, cause))
         });
         let shipping = async {
             self.convert(clients, quote).await.map_err(|cause| {
                 let attempt =
                     "failed to convert shipping cost to currency: failed to convert currency";
-                failed_because(attempt, cause)
+                wrap_with_message(attempt, cause)
             })
         };
         let (prices, shipping) = try_join(try_join_all(prices), shipping).await?;
 
-        let lines = prices.iter().copied().zip(quantities);
-        let total = domain::total(shipping, lines).map_err(Refusal::Total)?;
-        Ok(Prepared { order: self, items, prices, shipping, total })
+        let priced = prices.iter().copied().zip(lines.iter().map(|line| line.quantity));
+        let total = domain::total(shipping, priced).map_err(Refusal::Total)?;
+        Ok(Prepared { order: self, lines, prices, shipping, total })
     }
 
-    async fn cart(&self, clients: &Clients) -> Result<Vec<CartItem>, Status> {
-        let request = GetCartRequest { user_id: self.user_id.clone() };
+    async fn cart(&self, clients: &Clients) -> Result<Vec<OrderLine>, Status> {
+        let request = GetCartRequest { user_id: self.buyer.user_id.clone() };
         let cart = clients.cart.get_cart(request).await.map_err(|cause| {
-            failed_because("cart failure: failed to get user cart during checkout", cause)
+            wrap_with_message("cart failure: failed to get user cart during checkout", cause)
         })?;
-        let items = cart.items;
-        if items.is_empty() {
+        if cart.items.is_empty() {
             return Err(Refusal::EmptyCart.into());
         }
-        Ok(items)
+        let lines = cart.items.into_iter().map(|i| OrderLine::parse(i.product_id, i.quantity));
+        Ok(lines.collect::<Result<_, _>>()?)
     }
 
-    async fn quote(&self, clients: &Clients, items: &[CartItem]) -> Result<Money, Status> {
+    async fn quote(&self, clients: &Clients, lines: &[OrderLine]) -> Result<Money, Status> {
         let attempt = "shipping quote failure: failed to get shipping quote";
         let request =
-            GetQuoteRequest { address: Some(self.address.clone()), items: items.to_vec() };
+            GetQuoteRequest { address: Some((&self.address).into()), items: items(lines) };
         let quote = clients.shipping.get_quote(request).await;
-        let quote = quote.map_err(|cause| failed_because(attempt, cause))?;
-        amount(quote.cost_usd.as_ref()).map_err(|cause| failed_because(attempt, cause))
+        let quote = quote.map_err(|cause| wrap_with_message(attempt, cause))?;
+        amount(quote.cost_usd.as_ref()).map_err(|cause| wrap_with_message(attempt, cause))
     }
 
     /// The same value in the order's currency, and never nothing for something.
     async fn convert(&self, clients: &Clients, from: Money) -> Result<Money, Status> {
         let request = CurrencyConversionRequest {
             from: Some(from.into()),
-            to_code: self.currency.to_string(),
+            to_code: self.buyer.currency.to_string(),
         };
         let wire = clients.currency.convert(request).await?;
-        // Upstream prices what it has no rate for at nothing, and that is a free order.
-        if wire.units == 0 && wire.nanos == 0 && !from.is_zero() {
-            return Err(Status::invalid_argument("unsupported currency code"));
-        }
-        let converted = amount(Some(&wire))?;
-        if converted.currency_code() != self.currency || converted.is_negative() {
-            return Err(Status::internal("the converted price makes no sense"));
-        }
-        Ok(converted)
+        converted_amount(from, self.buyer.currency, &wire).map_err(|error| match error {
+            ConversionError::Zero => Status::invalid_argument("unsupported currency code"),
+            ConversionError::Currency | ConversionError::Sign | ConversionError::Amount(_) => {
+                Status::internal(error.to_string())
+            }
+        })
     }
 }
 
@@ -145,7 +135,7 @@ impl Prepared {
             if cause.code() == Code::DeadlineExceeded {
                 let id = &self.order.id;
                 error!(order.id = %id, "cannot tell whether the card was charged for order {id}");
-                let text = format!("{attempt}: {}", in_go(&cause));
+                let text = format!("{attempt}: {}", go_style_message(&cause));
                 return already_logged(Status::deadline_exceeded(text));
             }
             let mut refused = cause;
@@ -153,29 +143,29 @@ impl Prepared {
                 // Upstream's payment refuses cards with a code that gRPC does not have.
                 refused = Status::invalid_argument(refused.message());
             }
-            failed_because(attempt, refused)
+            wrap_with_message(attempt, refused)
         })
     }
 }
 
 impl Charged {
     async fn ship(self, clients: Clients) -> Result<OrderResult, Status> {
-        let Self { prepared: Prepared { order, items, prices, shipping, total }, transaction_id } =
+        let Self { prepared: Prepared { order, lines, prices, shipping, total }, transaction_id } =
             self;
         let request =
-            ShipOrderRequest { address: Some(order.address.clone()), items: items.clone() };
+            ShipOrderRequest { address: Some((&order.address).into()), items: items(&lines) };
         let shipped = clients.shipping.ship_order(request).await.map_err(|cause| {
             let id = &order.id;
             error!(
                 order.id = %id,
                 transaction.id = %transaction_id,
-                error = in_go(&cause),
+                error = go_style_message(&cause),
                 "charged order {id} but did not ship it",
             );
-            let text = format!("shipping error: shipment failed: {}", in_go(&cause));
+            let text = format!("shipping error: shipment failed: {}", go_style_message(&cause));
             already_logged(Status::unavailable(text))
         })?;
-        let items = items
+        let items = items(&lines)
             .into_iter()
             .zip(prices)
             .map(|(item, price)| OrderItem { item: Some(item), cost: Some(price.into()) })
@@ -184,7 +174,7 @@ impl Charged {
             order_id: order.id,
             shipping_tracking_id: shipped.tracking_id,
             shipping_cost: Some(shipping.into()),
-            shipping_address: Some(order.address),
+            shipping_address: Some((&order.address).into()),
             items,
         };
         let id = &result.order_id;
@@ -195,11 +185,11 @@ impl Charged {
             "placed order {id}",
         );
         // Not waited for: the customer's page must not depend on a mail server.
-        detach(confirm(clients.clone(), order.email, result.clone()));
+        detach(confirm(clients.clone(), order.buyer.email, result.clone()));
         // Waited for, within its edge's deadline: the next page must show an empty cart.
-        let request = EmptyCartRequest { user_id: order.user_id };
+        let request = EmptyCartRequest { user_id: order.buyer.user_id };
         if let Err(cause) = clients.cart.empty_cart(request).await {
-            warn!(order.id = %id, error = in_go(&cause), "left the cart of order {id} as it was");
+            warn!(order.id = %id, error = go_style_message(&cause), "left the cart of order {id} as it was");
         }
         Ok(result)
     }
@@ -209,24 +199,44 @@ async fn confirm(clients: Clients, email: String, order: OrderResult) {
     let id = order.order_id.clone();
     let request = SendOrderConfirmationRequest { email, order: Some(order) };
     if let Err(cause) = clients.email.send_order_confirmation(request).await {
-        warn!(order.id = %id, error = in_go(&cause), "sent no confirmation of order {id}");
+        warn!(order.id = %id, error = go_style_message(&cause), "sent no confirmation of order {id}");
     }
 }
 
 /// What one piece costs in the catalogue's currency.
-async fn price_in_usd(clients: &Clients, item: &CartItem) -> Result<Money, Status> {
-    let attempt = format!("failed to prepare order: failed to get product #{:?}", item.product_id);
-    let request = GetProductRequest { id: item.product_id.clone() };
+async fn price_in_usd(clients: &Clients, line: &OrderLine) -> Result<Money, Status> {
+    let attempt = format!("failed to prepare order: failed to get product #{:?}", line.product_id);
+    let request = GetProductRequest { id: line.product_id.clone() };
     let product = clients.catalog.get_product(request).await;
-    let product = product.map_err(|cause| failed(&attempt, cause))?;
-    let price = amount(product.price_usd.as_ref()).map_err(|cause| failed(&attempt, cause))?;
+    let product = product.map_err(|cause| wrap(&attempt, cause))?;
+    let price = amount(product.price_usd.as_ref()).map_err(|cause| wrap(&attempt, cause))?;
     match price.is_positive() {
         true => Ok(price),
-        false => Err(failed(&attempt, Status::internal("the price makes no sense"))),
+        false => Err(wrap(&attempt, Status::internal("the price makes no sense"))),
     }
 }
 
 fn amount(wire: Option<&boutique_proto::Money>) -> Result<Money, Status> {
-    let wire = wire.ok_or_else(|| Status::internal("an amount is missing"))?;
-    Money::try_from(wire).map_err(|error| Status::internal(format!("invalid amount: {error}")))
+    required_amount(wire).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// The lines as messages have them.
+fn items(lines: &[OrderLine]) -> Vec<CartItem> {
+    let item = |line: &OrderLine| CartItem {
+        product_id: line.product_id.clone(),
+        quantity: line.quantity.cast_signed(),
+    };
+    lines.iter().map(item).collect()
+}
+
+impl From<&ShippingAddress> for Address {
+    fn from(address: &ShippingAddress) -> Self {
+        Self {
+            street_address: address.street.clone(),
+            city: address.city.clone(),
+            state: address.state.clone(),
+            country: address.country.clone(),
+            zip_code: address.zip_code,
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! The wire side in: a message, the confirmation rendered from it, and its delivery.
 
 use askama::Template;
-use boutique_money::Money;
 use boutique_proto::email_service_server::EmailService;
-use boutique_proto::{Empty, OrderItem, OrderResult, SendOrderConfirmationRequest};
+use boutique_proto::{
+    Empty, OrderItem, OrderResult, SendOrderConfirmationRequest, required_amount,
+};
 use lettre::Address;
 use tonic::{Request, Response, Status};
 
@@ -78,9 +79,8 @@ fn line(item: OrderItem) -> Result<Line, Status> {
 }
 
 fn amount(wire: Option<&boutique_proto::Money>) -> Result<String, Status> {
-    let wire = wire.ok_or_else(|| Status::invalid_argument("a price is missing"))?;
-    let money = Money::try_from(wire)
-        .map_err(|error| Status::invalid_argument(format!("a price is invalid: {error}")))?;
+    let money =
+        required_amount(wire).map_err(|error| Status::invalid_argument(error.to_string()))?;
     Ok(domain::amount(money))
 }
 

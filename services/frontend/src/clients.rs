@@ -7,8 +7,9 @@ use boutique_money::{CurrencyCode, Money};
 use boutique_proto::{
     Ad, AdRequest, AddItemRequest, CartItem, CurrencyConversionRequest, Empty, EmptyCartRequest,
     GetCartRequest, GetProductRequest, GetQuoteRequest, ListRecommendationsRequest, OrderResult,
-    PlaceOrderRequest, Product, ad_service, cart_service, checkout_service, currency_service,
-    product_catalog_service, recommendation_service, shipping_service,
+    PlaceOrderRequest, Product, ad_service, cart_service, checkout_service, converted_amount,
+    currency_service, product_catalog_service, recommendation_service, required_amount,
+    shipping_service,
 };
 use boutique_service::{Cache, Channel, Env, EnvError, Registry, client};
 use futures_util::future::try_join_all;
@@ -83,14 +84,7 @@ impl Clients {
         let request =
             CurrencyConversionRequest { from: Some(from.into()), to_code: to.to_string() };
         let wire = self.currency.convert(request).await?;
-        if wire.units == 0 && wire.nanos == 0 && !from.is_zero() {
-            return Err(Status::internal("the converted price is nothing"));
-        }
-        let money = amount(Some(&wire))?;
-        match money.currency_code() == to {
-            true => Ok(money),
-            false => Err(Status::internal("the converted price is in another currency")),
-        }
+        converted_amount(from, to, &wire).map_err(|error| Status::internal(error.to_string()))
     }
 
     pub(crate) async fn products(&self) -> Result<Arc<[Arc<Priced>]>, Status> {
@@ -155,10 +149,9 @@ impl Clients {
     }
 }
 
-/// A wire amount, checked.
+/// Parses an amount that another service must have sent.
 pub(crate) fn amount(wire: Option<&boutique_proto::Money>) -> Result<Money, Status> {
-    let wire = wire.ok_or_else(|| Status::internal("an amount is missing"))?;
-    Money::try_from(wire).map_err(|error| Status::internal(format!("invalid amount: {error}")))
+    required_amount(wire).map_err(|error| Status::internal(error.to_string()))
 }
 
 fn priced(product: Product) -> Result<Arc<Priced>, Status> {

@@ -1,12 +1,17 @@
-//! Which cards and amounts are accepted; the month is told, never asked.
+//! Business rules of charges: the cards and amounts that are accepted. The current month is a parameter.
 
 use std::fmt;
 
-use boutique_money::{Money, MoneyError};
+use boutique_money::{CardNumber, Money, MoneyError};
+use time::Date;
 
-/// Why a charge is refused. The customer reads these words, so they are upstream's.
+/// The reason of a refused charge. Customers read these texts, which are upstream's.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error("credit_card is missing")]
+    NoCard,
+    #[error("amount is missing")]
+    NoAmount,
     #[error("Credit card info is invalid")]
     Invalid,
     #[error("Sorry, we cannot process {0} credit cards. Only VISA or MasterCard is accepted.")]
@@ -29,8 +34,8 @@ pub(crate) struct Month {
 }
 
 impl Month {
-    /// A month from 1 to 12.
-    pub(crate) fn try_new(year: i32, month: i32) -> Result<Self, Refusal> {
+    /// Parses a month from 1 to 12.
+    fn parse(year: i32, month: i32) -> Result<Self, Refusal> {
         match u8::try_from(month) {
             Ok(month @ 1..=12) => Ok(Self { year, month }),
             Ok(_) | Err(_) => Err(Refusal::Invalid),
@@ -38,14 +43,20 @@ impl Month {
     }
 }
 
-/// As it stands on a card: `1/2030`.
+impl From<Date> for Month {
+    fn from(date: Date) -> Self {
+        Self { year: date.year(), month: date.month().into() }
+    }
+}
+
+/// Formats it as cards do: `1/2030`.
 impl fmt::Display for Month {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.month, self.year)
     }
 }
 
-/// The shop takes these two and no others.
+/// The brands that the shop takes.
 const VISA: &str = "visa";
 const MASTERCARD: &str = "mastercard";
 
@@ -112,50 +123,60 @@ const CURRENCIES: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BH
     RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD \
     TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG";
 
-/// Accepts an amount that can be charged: more than nothing, in a currency that exists.
-pub(crate) fn check_amount(amount: Money) -> Result<(), Refusal> {
-    if !amount.is_positive() {
-        return Err(Refusal::NotPositive);
+/// A card as a request has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Card<'a> {
+    pub(crate) number: &'a str,
+    pub(crate) cvv: i32,
+    pub(crate) year: i32,
+    pub(crate) month: i32,
+}
+
+/// A charge that is accepted: a positive amount in a currency that exists, and a card of a brand that the shop takes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NewCharge {
+    amount: Money,
+}
+
+impl NewCharge {
+    /// Parses a charge. The card has to be good through the month `today`.
+    pub(crate) fn parse(
+        amount: Option<Result<Money, MoneyError>>,
+        card: Option<Card<'_>>,
+        today: Month,
+    ) -> Result<Self, Refusal> {
+        let card = card.ok_or(Refusal::NoCard)?;
+        let amount = amount.ok_or(Refusal::NoAmount)??;
+        if !amount.is_positive() {
+            return Err(Refusal::NotPositive);
+        }
+        if !CURRENCIES.split(' ').any(|code| code == amount.currency_code().as_str()) {
+            return Err(Refusal::Currency);
+        }
+        check_card(card, today)?;
+        Ok(Self { amount })
     }
-    match CURRENCIES.split(' ').any(|code| code == amount.currency_code().as_str()) {
-        true => Ok(()),
-        false => Err(Refusal::Currency),
+
+    /// Returns the amount.
+    pub(crate) fn amount(&self) -> Money {
+        self.amount
     }
 }
 
-/// Accepts a well-formed Visa or Mastercard that is good through `today`. Spaces and dashes in the
-/// number do not matter.
-pub(crate) fn check_card(
-    number: &str,
-    cvv: i32,
-    expires: Month,
-    today: Month,
-) -> Result<(), Refusal> {
-    let digits = digits_of(number).ok_or(Refusal::Invalid)?;
-    let (brand, lengths) = brand_of(&digits).ok_or(Refusal::Invalid)?;
-    if !lengths.contains(&digits.len()) || !passes_luhn(&digits) || !(0..=9999).contains(&cvv) {
+fn check_card(card: Card<'_>, today: Month) -> Result<(), Refusal> {
+    let expires = Month::parse(card.year, card.month)?;
+    let number = CardNumber::parse(card.number).ok_or(Refusal::Invalid)?;
+    let (brand, lengths) = brand_of(number.digits()).ok_or(Refusal::Invalid)?;
+    if !lengths.contains(&number.digits().len()) || !(0..=9999).contains(&card.cvv) {
         return Err(Refusal::Invalid);
     }
     if brand != VISA && brand != MASTERCARD {
         return Err(Refusal::Brand(brand));
     }
     if expires < today {
-        let ending = digits[digits.len() - 4..].iter().map(u8::to_string).collect();
-        return Err(Refusal::Expired { ending, expired: expires });
+        return Err(Refusal::Expired { ending: number.ending(), expired: expires });
     }
     Ok(())
-}
-
-/// The digits of a number of at most 19, the longest there are.
-fn digits_of(number: &str) -> Option<Vec<u8>> {
-    let mut digits = Vec::with_capacity(19);
-    for c in number.chars().filter(|c| !matches!(c, ' ' | '-')) {
-        digits.push(u8::try_from(c.to_digit(10)?).ok()?);
-        if digits.len() > 19 {
-            return None;
-        }
-    }
-    Some(digits)
 }
 
 fn brand_of(digits: &[u8]) -> Option<(&'static str, &'static [usize])> {
@@ -165,31 +186,20 @@ fn brand_of(digits: &[u8]) -> Option<(&'static str, &'static [usize])> {
     Some((brand, lengths))
 }
 
-fn passes_luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(place, digit)| match u32::from(*digit) << (place % 2) {
-            doubled @ 10.. => doubled - 9,
-            small => small,
-        })
-        .sum();
-    sum.is_multiple_of(10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const JUNE: Month = Month { year: 2026, month: 6 };
 
+    const GOOD: Card<'static> = Card { number: "4432801561520454", cvv: 672, year: 2026, month: 6 };
+
     fn check(number: &str) -> Result<(), Refusal> {
-        check_card(number, 672, JUNE, JUNE)
+        check_card(Card { number, ..GOOD }, JUNE)
     }
 
     #[test]
-    fn visa_and_mastercard_are_accepted_in_any_spelling() {
+    fn visa_and_mastercard_are_accepted() {
         for number in [
             "4432801561520454",
             "4432-8015-6152-0454",
@@ -227,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_no_card_is_invalid() {
+    fn number_of_no_card_is_invalid() {
         for number in [
             "",
             "4432801561520455",
@@ -241,38 +251,42 @@ mod tests {
             assert_eq!(check(number), Err(Refusal::Invalid), "{number}");
         }
         for cvv in [-1, 10_000, i32::MIN] {
-            let refused = check_card("4432801561520454", cvv, JUNE, JUNE);
+            let refused = check_card(Card { cvv, ..GOOD }, JUNE);
             assert_eq!(refused, Err(Refusal::Invalid), "{cvv}");
         }
     }
 
     #[test]
-    fn a_card_is_good_through_its_last_month() {
+    fn card_is_good_through_its_last_month() {
         assert_eq!(check("4432-8015-6152-0454"), Ok(()));
 
-        let may = Month { year: 2026, month: 5 };
-        let expired = check_card("4432-8015-6152-0454", 672, may, JUNE).unwrap_err();
+        let expired = check_card(Card { month: 5, ..GOOD }, JUNE).unwrap_err();
         assert_eq!(expired.to_string(), "Your credit card (ending 0454) expired on 5/2026");
 
-        let december = Month { year: 2025, month: 12 };
-        assert!(check_card("4432801561520454", 672, december, JUNE).is_err());
-        let next_year = Month { year: 2027, month: 1 };
-        assert_eq!(check_card("4432801561520454", 672, next_year, JUNE), Ok(()));
+        assert!(check_card(Card { year: 2025, month: 12, ..GOOD }, JUNE).is_err());
+        assert_eq!(check_card(Card { year: 2027, month: 1, ..GOOD }, JUNE), Ok(()));
     }
 
     #[test]
-    fn a_year_has_twelve_months() {
+    fn year_has_twelve_months() {
         for month in [0, 13, 99, -1, i32::MAX] {
-            assert_eq!(Month::try_new(2030, month), Err(Refusal::Invalid), "{month}");
+            assert_eq!(Month::parse(2030, month), Err(Refusal::Invalid), "{month}");
         }
     }
 
     #[test]
-    fn an_amount_is_more_than_nothing_in_a_currency_that_exists() {
-        let amount = |code, units| check_amount(Money::try_new(code, units, 0).unwrap());
-        assert_eq!(amount("USD", 1), Ok(()));
+    fn amount_is_positive_in_a_currency_that_exists() {
+        let amount = |code, units| {
+            let charge = NewCharge::parse(Some(Money::try_new(code, units, 0)), Some(GOOD), JUNE);
+            charge.map(|charge| charge.amount().units())
+        };
+        assert_eq!(amount("USD", 1), Ok(1));
         assert_eq!(amount("USD", 0), Err(Refusal::NotPositive));
         assert_eq!(amount("USD", -1), Err(Refusal::NotPositive));
         assert_eq!(amount("XYZ", 1), Err(Refusal::Currency));
+        assert_eq!(amount("xyz", 1), Err(Refusal::Amount(MoneyError::Code)));
+        assert_eq!(NewCharge::parse(None, Some(GOOD), JUNE), Err(Refusal::NoAmount));
+        let usd = Money::try_new("USD", 1, 0);
+        assert_eq!(NewCharge::parse(Some(usd), None, JUNE), Err(Refusal::NoCard));
     }
 }

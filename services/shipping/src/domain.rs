@@ -4,7 +4,7 @@ use boutique_money::{CurrencyCode, Money};
 use rand::{Rng, RngExt as _};
 
 /// Upstream's one price: 8.99 US dollars for anything at all.
-const FLAT_RATE_NANOS: i128 = 8_990_000_000;
+const FLAT_RATE_CENTS: i64 = 899;
 /// The longest address a label has room for, in bytes.
 const MAX_ADDRESS: usize = 4096;
 
@@ -28,8 +28,7 @@ pub(crate) struct Destination<'a> {
 pub(crate) fn quote(quantities: impl Iterator<Item = i32>) -> Money {
     // Upstream sums quantities, not lines, so lines may cancel out.
     let pieces: i64 = quantities.map(i64::from).sum();
-    let nanos = if pieces == 0 { 0 } else { FLAT_RATE_NANOS };
-    Money::from_nanos(CurrencyCode::USD, nanos).unwrap_or(Money::zero(CurrencyCode::USD))
+    Money::from_cents(CurrencyCode::USD, if pieces == 0 { 0 } else { FLAT_RATE_CENTS })
 }
 
 /// A tracking id in upstream's form: two letters, then the address's length and its half, each

@@ -4,11 +4,10 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Instant;
 
-use boutique_money::Money;
 use boutique_proto::{
     AddItemRequest, Address, CartItem, CreditCardInfo, Empty, GetCartRequest, GetQuoteRequest,
     OrderResult, PlaceOrderRequest, cart_service, checkout_service, product_catalog_service,
-    services, shipping_service,
+    required_amount, services, shipping_service,
 };
 use boutique_service::{Channel, Env, Registry, client};
 use rand::rngs::StdRng;
@@ -58,12 +57,12 @@ impl Clients {
     pub(crate) async fn learn(&self, mut book: Book) -> anyhow::Result<Book> {
         let listed = self.catalog.list_products(Empty {}).await?;
         for product in &listed.products {
-            book.learn(&product.id, money(product.price_usd.as_ref())?)?;
+            book.learn(&product.id, required_amount(product.price_usd.as_ref())?)?;
         }
         let items = vec![CartItem { product_id: "any".to_owned(), quantity: 1 }];
         let request = GetQuoteRequest { address: None, items };
         let quote = self.shipping.get_quote(request).await?;
-        book.learn_quote(money(quote.cost_usd.as_ref())?);
+        book.learn_quote(required_amount(quote.cost_usd.as_ref())?);
         let request = GetCartRequest { user_id: Uuid::new_v4().to_string() };
         self.cart.get_cart(request).await?;
         Ok(book)
@@ -271,17 +270,12 @@ fn pieces<'a>(items: impl Iterator<Item = &'a CartItem>) -> Cart {
 
 /// What the order says that it costs, in nanos.
 fn told(order: &OrderResult) -> anyhow::Result<i128> {
-    let mut total = nanos(money(order.shipping_cost.as_ref())?);
+    let mut total = nanos(required_amount(order.shipping_cost.as_ref())?);
     for line in &order.items {
         let pieces = line.item.as_ref().map_or(0, |item| item.quantity);
-        total += nanos(money(line.cost.as_ref())?) * i128::from(pieces);
+        total += nanos(required_amount(line.cost.as_ref())?) * i128::from(pieces);
     }
     Ok(total)
-}
-
-fn money(wire: Option<&boutique_proto::Money>) -> anyhow::Result<Money> {
-    let wire = wire.ok_or_else(|| anyhow::anyhow!("an amount is missing"))?;
-    Ok(Money::try_from(wire)?)
 }
 
 fn is_refusal(status: &Status) -> bool {

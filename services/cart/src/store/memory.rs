@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::domain::{self, Line, Refusal};
+use crate::domain::{self, Line, NewLine, Refusal, UserId};
 
 pub(crate) struct Memory {
     ttl: Duration,
@@ -29,11 +29,11 @@ impl Memory {
         Self { ttl, carts: Mutex::default() }
     }
 
-    pub(crate) fn add(&self, user_id: &str, line: Line) -> Result<(), Refusal> {
+    pub(crate) fn add(&self, user: &UserId, line: NewLine) -> Result<(), Refusal> {
         let now = Instant::now();
         let mut carts = self.lock();
         carts.sweep(now);
-        let cart = carts.by_user.entry(user_id.to_owned()).or_default();
+        let cart = carts.by_user.entry(user.as_str().to_owned()).or_default();
         if cart.has_expired(now) {
             cart.lines.clear();
         }
@@ -42,14 +42,15 @@ impl Memory {
         Ok(())
     }
 
-    pub(crate) fn get(&self, user_id: &str) -> Option<Vec<Line>> {
+    pub(crate) fn get(&self, user: &UserId) -> Option<Vec<Line>> {
         let carts = self.lock();
-        let cart = carts.by_user.get(user_id).filter(|cart| !cart.has_expired(Instant::now()))?;
+        let cart =
+            carts.by_user.get(user.as_str()).filter(|cart| !cart.has_expired(Instant::now()))?;
         Some(cart.lines.clone())
     }
 
-    pub(crate) fn empty(&self, user_id: &str) {
-        if let Some(cart) = self.lock().by_user.get_mut(user_id) {
+    pub(crate) fn empty(&self, user: &UserId) {
+        if let Some(cart) = self.lock().by_user.get_mut(user.as_str()) {
             cart.lines.clear();
         }
     }
@@ -79,27 +80,32 @@ impl Cart {
 mod tests {
     use super::*;
 
-    fn line(product_id: &str) -> Line {
-        Line { product_id: product_id.to_owned(), quantity: 1 }
+    fn line(product_id: &str) -> NewLine {
+        NewLine::parse(product_id.to_owned(), 1).unwrap()
+    }
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id.to_owned()).unwrap()
     }
 
     #[test]
-    fn a_cart_expires_and_its_memory_is_given_back() {
+    fn expired_carts_are_forgotten() {
         let memory = Memory::new(Duration::ZERO);
-        for user in 0..10_000 {
-            memory.add(&user.to_string(), line("a")).unwrap();
-            assert_eq!(memory.get(&user.to_string()), None);
+        for number in 0..10_000 {
+            let user = user(&number.to_string());
+            memory.add(&user, line("a")).unwrap();
+            assert_eq!(memory.get(&user), None);
         }
         assert!(memory.lock().by_user.len() <= 2 * 1024 + 1);
     }
 
     #[test]
-    fn an_emptied_cart_is_still_there() {
+    fn emptied_cart_is_still_there() {
         let memory = Memory::new(Duration::from_secs(60));
-        memory.add("u", line("a")).unwrap();
-        memory.empty("u");
-        memory.empty("nobody");
-        assert_eq!(memory.get("u"), Some(vec![]));
-        assert_eq!(memory.get("nobody"), None);
+        memory.add(&user("u"), line("a")).unwrap();
+        memory.empty(&user("u"));
+        memory.empty(&user("nobody"));
+        assert_eq!(memory.get(&user("u")), Some(vec![]));
+        assert_eq!(memory.get(&user("nobody")), None);
     }
 }

@@ -10,7 +10,7 @@ use prost::Message as _;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands as _, Client, ErrorKind, RedisError, Script, ServerErrorKind};
 
-use crate::domain::{Line, MAX_LINES, MAX_QUANTITY, Refusal};
+use crate::domain::{Line, MAX_LINES, MAX_QUANTITY, NewLine, Refusal, UserId};
 use crate::store::StoreError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
@@ -45,14 +45,14 @@ impl Redis {
         })
     }
 
-    pub(crate) async fn add(&self, user_id: &str, line: Line) -> Result<(), StoreError> {
+    pub(crate) async fn add(&self, user: &UserId, line: NewLine) -> Result<(), StoreError> {
         let mut connection = self.connection.clone();
         let answer: i32 = self
             .add
-            .key(user_id)
-            .arg(user_id)
-            .arg(&line.product_id)
-            .arg(line.quantity)
+            .key(user.as_str())
+            .arg(user.as_str())
+            .arg(&line.line().product_id)
+            .arg(line.line().quantity)
             .arg(self.ttl.as_secs())
             .arg(MAX_LINES)
             .arg(MAX_QUANTITY)
@@ -67,9 +67,9 @@ impl Redis {
         }
     }
 
-    pub(crate) async fn get(&self, user_id: &str) -> Result<Option<Vec<Line>>, StoreError> {
+    pub(crate) async fn get(&self, user: &UserId) -> Result<Option<Vec<Line>>, StoreError> {
         let data: Option<Vec<u8>> =
-            self.connection.clone().hget(user_id, "data").await.map_err(why)?;
+            self.connection.clone().hget(user.as_str(), "data").await.map_err(why)?;
         let Some(data) = data else { return Ok(None) };
         let cart =
             Cart::decode(data.as_slice()).map_err(|error| StoreError::Unreadable(error.into()))?;
@@ -84,10 +84,10 @@ impl Redis {
         Ok(Some(lines))
     }
 
-    pub(crate) async fn empty(&self, user_id: &str) -> Result<(), StoreError> {
+    pub(crate) async fn empty(&self, user: &UserId) -> Result<(), StoreError> {
         let mut connection = self.connection.clone();
         self.empty
-            .key(user_id)
+            .key(user.as_str())
             .arg(self.ttl.as_secs())
             .invoke_async::<()>(&mut connection)
             .await
