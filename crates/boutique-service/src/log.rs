@@ -175,11 +175,11 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let level = *event.metadata().level();
-        let (color, name) = match level {
-            Level::ERROR => ("\x1b[31m", "ERROR"),
-            Level::WARN => ("\x1b[33m", "WARN"),
-            Level::INFO => ("\x1b[32m", "INFO"),
-            Level::DEBUG | Level::TRACE => ("\x1b[34m", "DEBUG"),
+        let color = match level {
+            Level::ERROR => "\x1b[31m",
+            Level::WARN => "\x1b[33m",
+            Level::INFO => "\x1b[32m",
+            Level::DEBUG | Level::TRACE => "\x1b[34m",
         };
         let [color, dim, reset] = match writer.has_ansi_escapes() {
             true => [color, "\x1b[2m", "\x1b[0m"],
@@ -192,7 +192,7 @@ where
         let mut fields = PrettyFields::default();
         event.record(&mut fields);
         let service = RequestContext::with(|context| context.service.name).unwrap_or_default();
-        write!(writer, "{dim}{time}{reset} {color}{name:<5}{reset} ")?;
+        write!(writer, "{dim}{time}{reset} {color}{level:<5}{reset} ")?;
         if !service.is_empty() {
             write!(writer, "{dim}{service}:{reset} ")?;
         }

@@ -5,15 +5,18 @@
 mod frontend;
 mod proto;
 mod services;
+mod stand_in;
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 
 use anyhow::{Context as _, bail};
 use axum::Router;
 use axum::routing::get;
 use redis::AsyncCommands as _;
 use tokio::signal::unix::{SignalKind, signal};
+
+use self::stand_in::{bind, serve, setting};
 
 /// Bytes of a request and of an answer of the catalogue's, headers and all.
 const MESSAGE: usize = 175;
@@ -39,28 +42,6 @@ async fn serve_as(kind: &str) -> anyhow::Result<()> {
         "frontend-reduced" => serve(frontend::router(true)?).await,
         service => services::serve(service).await,
     }
-}
-
-/// A setting of the stand-in's own process.
-fn setting(name: &str) -> anyhow::Result<String> {
-    let env = boutique_service::Env::from_process();
-    Ok(env.require(name)?.to_owned())
-}
-
-/// Where stand-ins listen, told to whoever started them.
-fn bind() -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    println!("{}", listener.local_addr()?);
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-async fn serve(router: Router) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(bind()?)?;
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    Ok(axum::serve(listener, router).await?)
 }
 
 async fn http_redis() -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ mod plan;
 mod process;
 mod report;
 mod system;
+mod workload;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -16,10 +17,11 @@ use anyhow::{Context as _, ensure};
 use boutique_proto::services::SERVICES;
 use clap::{Args, Parser, Subcommand};
 
-use crate::plan::{HOME, Sample, Session, median};
+use crate::plan::{Sample, Session, median};
 use crate::process::{Machine, Meter, Running, free_ports};
 use crate::report::{Figure, Report, Row};
 use crate::system::{Settings, System};
+use crate::workload::HOME;
 
 /// RPCs of the shop mix per HTTP request, counted in upstream's source and its load's weights.
 const LEGS: f64 = 11.12;

@@ -8,8 +8,9 @@ use plotters::prelude::*;
 use serde_json::{Value, json};
 
 use crate::growth::Curve;
-use crate::plan::{Sample, Samples, WORKLOADS, median};
+use crate::plan::{Sample, Samples, median};
 use crate::system::System;
+use crate::workload::WORKLOADS;
 
 /// What is known of one system when all is measured.
 pub(crate) struct Row {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use boutique_proto::services::SERVICES;
 
-use crate::plan::{HOME, WORKLOADS, Workload};
 use crate::process::{Machine, Meter, Running, first_page, free_ports};
+use crate::workload::{HOME, WORKLOADS, Workload};
 
 /// How long the cached profile keeps what it may.
 const CACHE_TTL: &str = "10s";

@@ -2,69 +2,19 @@
 //! shuts down.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::connection;
-use super::endpoint::Endpoint;
+use super::listener::Listener;
 use crate::net::tune;
-use crate::tls::{ServerTls, Tls};
 
 /// The most connections at one time; further ones are closed at once.
 const MAX_CONNECTIONS: usize = 8192;
-
-/// The phases of a server's shutdown, for its listener and its connections.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Shutdown {
-    announced: Arc<AtomicBool>,
-    draining: CancellationToken,
-    aborted: CancellationToken,
-    pub(crate) connections: TaskTracker,
-}
-
-impl Shutdown {
-    /// Serves on, but ends each HTTP/1 connection with its next response, which says so: a client that is told sends
-    /// no request into a connection that is about to close.
-    pub(crate) fn announce(&self) {
-        self.announced.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_announced(&self) -> bool {
-        self.announced.load(Ordering::Relaxed)
-    }
-
-    /// Accepts no new connections, and lets those that are open finish what is in flight.
-    pub(crate) fn drain(&self) {
-        self.connections.close();
-        self.draining.cancel();
-    }
-
-    pub(super) async fn drained(&self) {
-        self.draining.cancelled().await;
-    }
-
-    /// Drops all connections.
-    pub(crate) fn abort(&self) {
-        self.drain();
-        self.aborted.cancel();
-    }
-}
-
-/// What serves the connections of one port.
-#[derive(Clone)]
-pub(crate) struct Listener {
-    pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) tls: Arc<Tls>,
-    pub(crate) mode: ServerTls,
-    pub(crate) shutdown: Shutdown,
-}
 
 /// Accepts connections until the server drains, and hands them in turn to the workers and to this thread.
 pub(crate) async fn accept(socket: TcpListener, workers: Vec<Handle>, listener: Listener) {

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::accept::Listener;
+use super::listener::Listener;
 use super::protocol::{Opening, detect, is_tls_handshake};
 
 /// How long a peer may take for its first bytes, for a TLS handshake, and for a request's header.

@@ -4,10 +4,12 @@ mod accept;
 mod connection;
 mod endpoint;
 mod health;
+mod listener;
 mod protocol;
 mod router;
 
-pub(crate) use accept::{Listener, Shutdown, accept};
+pub(crate) use accept::accept;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use health::{Check, Health};
+pub(crate) use listener::{Listener, Shutdown};
 pub use router::Router;

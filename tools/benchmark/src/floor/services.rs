@@ -75,14 +75,14 @@ pub(super) async fn serve(name: &str) -> anyhow::Result<()> {
 }
 
 async fn listen(router: Router) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(super::bind()?)?;
+    let listener = tokio::net::TcpListener::from_std(super::stand_in::bind()?)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Ok(router.serve_with_incoming(incoming).await?)
 }
 
 /// A plain channel to the address under this setting.
 pub(super) fn channel(name: &str) -> anyhow::Result<Channel> {
-    let address = super::setting(name)?;
+    let address = super::stand_in::setting(name)?;
     Ok(Channel::from_shared(format!("http://{address}"))?.connect_lazy())
 }
 

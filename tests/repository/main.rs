@@ -2,6 +2,8 @@
 //! that the README says what is.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod modules;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -87,6 +89,30 @@ fn no_floor_leans_on_a_higher_one_and_no_service_on_another() {
         for dependency in dependencies(package) {
             assert!(!services.contains(&dependency), "{package:?} leans on {dependency}");
             assert_ne!(dependency, "boutique", "{package:?} leans on the shop");
+        }
+    }
+}
+
+/// What tests share is compiled into no product binary.
+#[test]
+fn no_product_depends_on_test_support() {
+    for package in packages().iter().filter(|path| !path.ends_with("boutique-test")) {
+        assert!(!dependencies(package).contains(&"boutique-test".to_owned()), "{package:?}");
+    }
+    assert!(!dependencies(root()).contains(&"boutique-test".to_owned()));
+}
+
+/// The bootstrap serves any service, and so knows none.
+#[test]
+fn bootstrap_has_no_service_names() {
+    let names: Vec<String> = members("services").iter().map(|path| package_name(path)).collect();
+    let is_bootstrap = |path: &PathBuf| path.to_string_lossy().contains("/boutique-service/src/");
+    for path in sources().into_iter().filter(is_bootstrap) {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap().lines();
+        for line in code.filter(|line| !line.trim_start().starts_with("//")) {
+            let name = names.iter().find(|name| line.contains(&format!("\"{name}\"")));
+            assert_eq!(name, None, "{}: {line}", path.display());
         }
     }
 }

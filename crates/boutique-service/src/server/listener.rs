@@ -1,0 +1,56 @@
+//! What the connections of one port share: what answers them, what the port asks for, and its shutdown.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::endpoint::Endpoint;
+use crate::tls::{ServerTls, Tls};
+
+/// The phases of a server's shutdown, for its listener and its connections.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shutdown {
+    announced: Arc<AtomicBool>,
+    draining: CancellationToken,
+    pub(super) aborted: CancellationToken,
+    pub(crate) connections: TaskTracker,
+}
+
+impl Shutdown {
+    /// Serves on, but ends each HTTP/1 connection with its next response, which says so: a client that is told sends
+    /// no request into a connection that is about to close.
+    pub(crate) fn announce(&self) {
+        self.announced.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_announced(&self) -> bool {
+        self.announced.load(Ordering::Relaxed)
+    }
+
+    /// Accepts no new connections, and lets those that are open finish what is in flight.
+    pub(crate) fn drain(&self) {
+        self.connections.close();
+        self.draining.cancel();
+    }
+
+    pub(super) async fn drained(&self) {
+        self.draining.cancelled().await;
+    }
+
+    /// Drops all connections.
+    pub(crate) fn abort(&self) {
+        self.drain();
+        self.aborted.cancel();
+    }
+}
+
+/// What serves the connections of one port.
+#[derive(Clone)]
+pub(crate) struct Listener {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) mode: ServerTls,
+    pub(crate) shutdown: Shutdown,
+}
