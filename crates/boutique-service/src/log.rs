@@ -2,7 +2,7 @@
 //! text on a terminal. Lines of a thread that serves requests are written together: when it has nothing else to do, and
 //! at most every 10 ms.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -77,7 +77,8 @@ where
         writer.write_str("{\"timestamp\":\"")?;
         CachedTime.format_time(&mut writer)?;
         writer.write_char('"')?;
-        let mut object = JsonFields(writer);
+        // At the very end of a thread there is no buffer any more.
+        let mut object = JsonFields(MEMBERS.try_with(Cell::take).unwrap_or_default());
         object.put("severity", severity(event.metadata().level()));
         event.record(&mut object);
         if let Some(name) = RequestContext::with(|context| context.service.name) {
@@ -86,8 +87,18 @@ where
         if let Some(trace_id) = trace_id() {
             object.put("trace_id", &trace_id);
         }
-        object.0.write_str("}\n")
+        object.0.extend_from_slice(b"}\n");
+        // JSON is text, so that nothing is replaced here.
+        let written = writer.write_str(&String::from_utf8_lossy(&object.0));
+        object.0.clear();
+        let _ = MEMBERS.try_with(|members| members.set(object.0));
+        written
     }
+}
+
+thread_local! {
+    /// The buffer for the members of a line; taken while a line is formatted.
+    static MEMBERS: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 fn severity(level: &Level) -> &'static str {
@@ -100,32 +111,20 @@ fn severity(level: &Level) -> &'static str {
 }
 
 /// The members of a JSON object after its first.
-struct JsonFields<'a>(Writer<'a>);
+struct JsonFields(Vec<u8>);
 
-impl JsonFields<'_> {
+impl JsonFields {
     fn put(&mut self, name: &str, value: impl Serialize) {
-        // A name is a path of Rust identifiers, with nothing to escape. Writing to the buffer does not fail.
-        let _ = write!(self.0, ",\"{name}\":");
-        let _ = serde_json::to_writer(Utf8(&mut self.0), &value);
+        // A name is a path of Rust identifiers, with nothing to escape.
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+        // Writing to a buffer does not fail, and a field is always JSON.
+        let _ = serde_json::to_writer(&mut self.0, &value);
     }
 }
 
-/// A text buffer as a target for bytes that are text.
-struct Utf8<'a, 'b>(&'a mut Writer<'b>);
-
-impl io::Write for Utf8<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = str::from_utf8(bytes).map_err(io::Error::other)?;
-        self.0.write_str(text).map_err(io::Error::other)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Visit for JsonFields<'_> {
+impl Visit for JsonFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field.name(), Debugged(value));
     }

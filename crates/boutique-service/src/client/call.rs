@@ -1,14 +1,11 @@
-//! The innermost services of a channel: a unary call over a connection, a unary call inside the process, and a call of any
-//! kind.
+//! The innermost services of a channel: a unary call over a transport, and a call of any kind.
 
 use std::future::{Ready, ready};
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use boutique_proto::Rpc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
@@ -119,33 +116,6 @@ where
 
 fn time_left(info: &RequestInfo) -> Option<Duration> {
     Some(info.deadline?.saturating_duration_since(Instant::now()))
-}
-
-/// A unary call inside the process.
-pub(super) struct LocalCall<R> {
-    endpoint: Arc<Endpoint>,
-    method: PhantomData<R>,
-}
-
-impl<R> LocalCall<R> {
-    pub(super) fn new(endpoint: Arc<Endpoint>) -> Self {
-        Self { endpoint, method: PhantomData }
-    }
-}
-
-impl<R: Rpc> Service<Request<R::Request>> for LocalCall<R> {
-    type Response = tonic::Response<R::Response>;
-    type Error = Status;
-    type Future = BoxFuture<'static, Result<Self::Response, Status>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<R::Request>) -> Self::Future {
-        let endpoint = self.endpoint.clone();
-        Box::pin(async move { endpoint.call::<R>(request).await.map(tonic::Response::new) })
-    }
 }
 
 /// A call of any kind, over a transport or inside the process. Its deadline covers its whole answer.

@@ -12,9 +12,9 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tonic::Status;
 use tower::retry::RetryLayer;
-use tower::{Service, ServiceBuilder, ServiceExt as _};
+use tower::{Service, ServiceBuilder, service_fn};
 
-use super::call::{Exchange, LocalCall, Open, TransparentRetry};
+use super::call::{Exchange, Open, TransparentRetry};
 use super::connection::Connection;
 use crate::context::RequestContext;
 use crate::env::{Env, EnvError};
@@ -119,15 +119,15 @@ impl Channel {
         let info = self.info(R::PATH)?;
         match &self.route {
             Route::Local(endpoint) => {
-                let call = LocalCall::<R>::new(endpoint.clone());
-                let answer = stack(call).oneshot(Request { info, message }).await;
+                let call = async |request| endpoint.call::<R>(request).await;
+                let answer = stack(service_fn(call)).call(Request::new(info, message)).await;
                 answer.map(tonic::Response::into_inner)
             }
             Route::Network(exchanges) => {
                 let message = grpc::encode(&message);
                 // Boxed, so that calls inside the process do not carry it with them.
                 let answer =
-                    Box::pin(call_over(of_this_thread(exchanges), Request { info, message }));
+                    Box::pin(call_over(of_this_thread(exchanges), Request::new(info, message)));
                 grpc::decode(R::PATH.trim_start_matches('/'), answer.await?)
             }
         }
@@ -172,7 +172,7 @@ async fn call_over(
         .map_err(Status::from)
         .layer(RetryLayer::new(TransparentRetry::default()))
         .service(exchange);
-    stack(exchange).oneshot(request).await
+    stack(exchange).call(request).await
 }
 
 /// Calls of any kind, as the clients that tonic generates make them. Such a call has the deadline of its `grpc-timeout`,
@@ -191,11 +191,11 @@ impl Service<http::Request<tonic::body::Body>> for Channel {
         let asked = grpc::timeout_of(message.headers()).map(|timeout| now + timeout);
         let deadline = own.into_iter().chain(asked).min();
         let path = message.uri().path().to_owned();
-        let request = Request { info: RequestInfo::grpc(path, now, deadline, trace), message };
+        let request = Request::new(RequestInfo::grpc(path, now, deadline, trace), message);
         let open = match &self.route {
             Route::Local(endpoint) => Open::Local(endpoint.clone()),
             Route::Network(exchanges) => Open::Network(of_this_thread(exchanges)),
         };
-        Box::pin(async move { Ok(stack(open).oneshot(request).await?.response) })
+        Box::pin(async move { Ok(stack(open).call(request).await?.response) })
     }
 }

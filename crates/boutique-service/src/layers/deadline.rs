@@ -1,13 +1,13 @@
 //! Cancels a request at its deadline.
 
-use std::borrow::Cow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tonic::Status;
 use tower::{Layer, Service};
 
-use super::Request;
+use super::{Request, RequestInfo};
 use crate::timeout::{TimeoutAt, timeout_at};
 
 /// Adds [`Deadline`].
@@ -51,9 +51,9 @@ where
     }
 
     fn call(&mut self, request: Request<T>) -> Self::Future {
-        let path = self.names_method.then(|| request.info.path.clone());
+        let named = self.names_method.then(|| request.info.clone());
         let deadline = request.info.deadline;
-        DeadlineFuture { inner: timeout_at(deadline, self.inner.call(request)), path }
+        DeadlineFuture { inner: timeout_at(deadline, self.inner.call(request)), named }
     }
 }
 
@@ -62,7 +62,7 @@ pin_project_lite::pin_project! {
     pub(crate) struct DeadlineFuture<F> {
         #[pin]
         inner: TimeoutAt<F>,
-        path: Option<Cow<'static, str>>,
+        named: Option<Arc<RequestInfo>>,
     }
 }
 
@@ -75,12 +75,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         Poll::Ready(ready!(this.inner.poll(cx)).unwrap_or_else(|_elapsed| {
-            Err(match this.path {
+            Err(match this.named {
                 None => Status::deadline_exceeded("deadline exceeded"),
-                Some(path) => {
-                    let method = path.trim_start_matches('/');
-                    Status::deadline_exceeded(format!("{method} took too long"))
-                }
+                Some(info) => Status::deadline_exceeded(format!("{} took too long", info.rpc())),
             })
         }))
     }

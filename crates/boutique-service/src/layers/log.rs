@@ -1,18 +1,15 @@
 //! The one place where a failed request is logged.
 
-use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::Method;
-use tokio::time::Instant;
 use tonic::Status;
 use tower::{Layer, Service};
 
 use super::request::is_server_error;
-use super::{Ending, Reply, Request};
+use super::{Ending, Reply, Request, RequestInfo};
 
 /// Adds [`Log`].
 #[derive(Clone, Copy)]
@@ -43,70 +40,58 @@ where
     }
 
     fn call(&mut self, request: Request<T>) -> Self::Future {
-        let about = About {
-            method: request.info.method.clone(),
-            path: request.info.path.clone(),
-            started: request.info.started,
-        };
-        LogFuture { inner: self.0.call(request), about }
+        let info = request.info.clone();
+        LogFuture { inner: self.0.call(request), info }
     }
 }
 
-/// The parts of a request that its line names.
-struct About {
-    method: Method,
-    path: Cow<'static, str>,
-    started: Instant,
+/// Logs how a request ended, if that is worth a line.
+fn log(info: &RequestInfo, ending: &Ending<'_>) {
+    match ending.http {
+        Some(status) if !status.is_server_error() => {}
+        Some(_) => log_http(info, ending),
+        None => log_rpc(info, ending),
+    }
 }
 
-impl About {
-    fn log(&self, ending: &Ending<'_>) {
-        match ending.http {
-            Some(status) if !status.is_server_error() => {}
-            Some(_) => self.log_http(ending),
-            None => self.log_rpc(ending),
-        }
-    }
+fn log_http(info: &RequestInfo, ending: &Ending<'_>) {
+    let Some(cause) = ending.cause else { return };
+    tracing::error!(
+        http.route = ending.route,
+        error = chain(cause),
+        "failed to answer {} {}",
+        info.method,
+        ending.route.unwrap_or_default(),
+    );
+}
 
-    fn log_http(&self, ending: &Ending<'_>) {
-        let Some(cause) = ending.cause else { return };
-        tracing::error!(
-            http.route = ending.route,
-            error = chain(cause),
-            "failed to answer {} {}",
-            self.method,
-            ending.route.unwrap_or_default(),
-        );
-    }
-
-    fn log_rpc(&self, ending: &Ending<'_>) {
-        let method = self.path.trim_start_matches('/');
-        let code = ending.code();
-        // Computed only for a line that is written; reading the clock is not free.
-        let duration_ms = || self.started.elapsed().as_secs_f64() * 1e3;
-        match ending.cause {
-            Some(status) if was_logged(status) => {}
-            Some(status) if is_server_error(code) => tracing::error!(
-                rpc.method = method,
-                rpc.grpc.status_code = ?code,
-                duration_ms = duration_ms(),
-                error = chain(status),
-                "failed to answer {method}",
-            ),
-            // A client's error is logged by its code alone: the text may repeat what the client sent.
-            Some(_) => tracing::info!(
-                rpc.method = method,
-                rpc.grpc.status_code = ?code,
-                duration_ms = duration_ms(),
-                "refused {method}",
-            ),
-            None => tracing::debug!(
-                rpc.method = method,
-                rpc.grpc.status_code = ?code,
-                duration_ms = duration_ms(),
-                "answered {method}",
-            ),
-        }
+fn log_rpc(info: &RequestInfo, ending: &Ending<'_>) {
+    let method = info.rpc();
+    let code = ending.code();
+    // Computed only for a line that is written; reading the clock is not free.
+    let duration_ms = || info.started.elapsed().as_secs_f64() * 1e3;
+    match ending.cause {
+        Some(status) if was_logged(status) => {}
+        Some(status) if is_server_error(code) => tracing::error!(
+            rpc.method = method,
+            rpc.grpc.status_code = ?code,
+            duration_ms = duration_ms(),
+            error = chain(status),
+            "failed to answer {method}",
+        ),
+        // A client's error is logged by its code alone: the text may repeat what the client sent.
+        Some(_) => tracing::info!(
+            rpc.method = method,
+            rpc.grpc.status_code = ?code,
+            duration_ms = duration_ms(),
+            "refused {method}",
+        ),
+        None => tracing::debug!(
+            rpc.method = method,
+            rpc.grpc.status_code = ?code,
+            duration_ms = duration_ms(),
+            "answered {method}",
+        ),
     }
 }
 
@@ -115,7 +100,7 @@ pin_project_lite::pin_project! {
     pub(crate) struct LogFuture<F> {
         #[pin]
         inner: F,
-        about: About,
+        info: Arc<RequestInfo>,
     }
 }
 
@@ -129,7 +114,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let result = ready!(this.inner.poll(cx));
-        this.about.log(&Ending::of(&result));
+        log(this.info, &Ending::of(&result));
         Poll::Ready(result)
     }
 }

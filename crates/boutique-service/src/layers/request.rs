@@ -1,6 +1,7 @@
 //! The parts of a request and of its reply that layers read.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -9,10 +10,10 @@ use tonic::{Code, Status};
 
 use crate::trace::TraceContext;
 
-/// A request: its message in any form, and its information.
+/// A request: its message in any form, and its information, which is shared because every layer passes it on.
 #[derive(Clone)]
 pub(crate) struct Request<T> {
-    pub(crate) info: RequestInfo,
+    pub(crate) info: Arc<RequestInfo>,
     pub(crate) message: T,
 }
 
@@ -35,6 +36,12 @@ pub(crate) struct RequestInfo {
 pub(crate) enum Protocol {
     Grpc,
     Http,
+}
+
+impl<T> Request<T> {
+    pub(crate) fn new(info: RequestInfo, message: T) -> Self {
+        Self { info: Arc::new(info), message }
+    }
 }
 
 impl RequestInfo {

@@ -58,20 +58,19 @@ where
     }
 
     fn call(&mut self, mut request: Request<T>) -> Self::Future {
-        let span = match &self.server {
-            Some(context) => start(context, SpanKind::Server, &request.info),
+        let recording = match &self.server {
+            Some(context) => record(context, SpanKind::Server, &request.info),
             None => RequestContext::with(|current| {
-                start(&current.service, SpanKind::Client, &request.info)
+                record(&current.service, SpanKind::Client, &request.info)
             })
             .flatten(),
         };
-        let span = span.map(|span| {
-            let trace = std::mem::take(&mut request.info.trace);
-            request.info.trace = trace.with_span(span.span_context().clone());
-            let fails = if self.server.is_some() { is_server_error } else { is_error };
-            Box::new(Recording { span, method: request.info.method.clone(), fails })
-        });
-        TraceFuture { inner: self.inner.call(request), recording: span }
+        if let Some(recording) = &recording {
+            let info = Arc::make_mut(&mut request.info);
+            let trace = std::mem::take(&mut info.trace);
+            info.trace = trace.with_span(recording.span.span_context().clone());
+        }
+        TraceFuture { inner: self.inner.call(request), recording }
     }
 }
 
@@ -80,11 +79,10 @@ fn is_error(code: Code) -> bool {
     code != Code::Ok
 }
 
-fn start(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Option<Span> {
-    let tracer = context.tracer.as_ref()?;
-    if info.is_probe {
-        return None;
-    }
+/// Starts a span, if the service records any.
+fn record(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Option<Box<Recording>> {
+    let tracer = context.tracer.as_ref().filter(|_| !info.is_probe)?;
+    let fails = if kind == SpanKind::Server { is_server_error } else { is_error };
     let (name, attributes) = match info.protocol {
         Protocol::Grpc => {
             let (service, method) = info.rpc().split_once('/').unwrap_or((info.rpc(), ""));
@@ -103,7 +101,8 @@ fn start(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Option
             (info.method.to_string(), attributes)
         }
     };
-    Some(tracer.start(name, kind, attributes, &info.trace))
+    let span = tracer.start(name, kind, attributes, &info.trace);
+    Some(Box::new(Recording { span, method: info.method.clone(), fails }))
 }
 
 /// A span that ends with its request.

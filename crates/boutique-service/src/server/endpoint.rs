@@ -1,16 +1,14 @@
 //! A service as its callers reach it, over a connection or inside the process: its routes below one stack of layers.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use boutique_proto::{Handlers, Rpc, UnaryHandler};
-use futures_util::future::BoxFuture;
+use boutique_proto::{Handlers, Rpc};
 use http::{HeaderMap, StatusCode, Version, header};
 use tokio::time::Instant;
 use tonic::{Code, Status};
-use tower::{Service, ServiceBuilder, ServiceExt as _};
+use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::router::Router;
 use crate::context::ServiceContext;
@@ -81,9 +79,10 @@ impl Endpoint {
         }
         let info = self.info(&request);
         let protocol = info.protocol;
-        let routes = Routes { routes: self.routes.clone(), kind: self.kind(&info) };
-        let answer = stack(&self.context, routes).oneshot(Request { info, message: request });
-        match answer.await {
+        let (routes, kind) = (self.routes.clone(), self.kind(&info));
+        // Boxed, because the routes' future is large, and moved by the layers.
+        let answer = |request| Box::pin(route(routes.clone(), kind, request));
+        match stack(&self.context, service_fn(answer)).call(Request::new(info, request)).await {
             Ok(reply) => reply.response,
             Err(status) => error_response(protocol, status),
         }
@@ -109,14 +108,15 @@ impl Endpoint {
     pub(crate) async fn call<R: Rpc>(
         &self,
         request: Request<R::Request>,
-    ) -> Result<R::Response, Status> {
+    ) -> Result<tonic::Response<R::Response>, Status> {
         let Some(handler) = self.handlers.get::<R>() else {
             // Boxed, because it is rare: all generated services have handlers.
-            return Box::pin(self.call_encoded::<R>(request)).await;
+            return Box::pin(self.call_encoded::<R>(request)).await.map(tonic::Response::new);
         };
-        let service = Handle::<R>(handler.clone());
-        match stack(&self.context, service).oneshot(request).await {
-            Ok(response) => Ok(response.into_inner()),
+        let handle =
+            |request: Request<R::Request>| handler.handle(tonic::Request::new(request.message));
+        match stack(&self.context, service_fn(handle)).call(request).await {
+            Ok(response) => Ok(response),
             // Without its source, which must not cross the service boundary.
             Err(status) => Err(Status::new(status.code(), status.message())),
         }
@@ -185,52 +185,31 @@ enum Kind {
     Unknown,
 }
 
-/// The innermost service for requests over a connection.
-#[derive(Clone)]
-struct Routes {
+/// The innermost part for requests over a connection.
+async fn route(
     routes: axum::Router,
     kind: Kind,
-}
-
-impl Service<Request<http::Request<Body>>> for Routes {
-    type Response = WireReply;
-    type Error = Status;
-    type Future = BoxFuture<'static, Result<WireReply, Status>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(
-        &mut self,
-        Request { info, message: request }: Request<http::Request<Body>>,
-    ) -> Self::Future {
-        let (routes, kind) = (self.routes.clone(), self.kind);
-        Box::pin(async move {
-            match kind {
-                Kind::Unknown => Err(Status::unimplemented("")),
-                Kind::Unary => {
-                    let request = one_message(&info, request).await?;
-                    Ok(WireReply::of_grpc(route(routes, request).await))
-                }
-                Kind::Stream => {
-                    let mut reply = WireReply::of_grpc(route(routes, request).await);
-                    if let Some(deadline) = info.deadline {
-                        let end = |body| Body::new(DeadlineBody::new(body, deadline));
-                        reply.response = reply.response.map(end);
-                    }
-                    Ok(reply)
-                }
-                Kind::Http => Ok(WireReply::of_http(route(routes, request).await)),
-            }
-        })
-    }
-}
-
-async fn route(routes: axum::Router, request: http::Request<Body>) -> http::Response<Body> {
-    match routes.oneshot(request).await {
+    Request { info, message: request }: Request<http::Request<Body>>,
+) -> Result<WireReply, Status> {
+    let answer = async |request| match routes.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
+    };
+    match kind {
+        Kind::Unknown => Err(Status::unimplemented("")),
+        Kind::Unary => {
+            let request = one_message(&info, request).await?;
+            Ok(WireReply::of_grpc(answer(request).await))
+        }
+        Kind::Stream => {
+            let mut reply = WireReply::of_grpc(answer(request).await);
+            if let Some(deadline) = info.deadline {
+                let end = |body| Body::new(DeadlineBody::new(body, deadline));
+                reply.response = reply.response.map(end);
+            }
+            Ok(reply)
+        }
+        Kind::Http => Ok(WireReply::of_http(answer(request).await)),
     }
 }
 
@@ -276,24 +255,6 @@ impl Reply for WireReply {
             route: self.outcome.route.as_deref(),
             http: self.is_http.then(|| self.response.status()),
         }
-    }
-}
-
-/// The innermost service for a unary call inside the process.
-struct Handle<R>(Arc<dyn UnaryHandler<R>>);
-
-impl<R: Rpc> Service<Request<R::Request>> for Handle<R> {
-    type Response = tonic::Response<R::Response>;
-    type Error = Status;
-    type Future = BoxFuture<'static, Result<Self::Response, Status>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<R::Request>) -> Self::Future {
-        let handler = self.0.clone();
-        Box::pin(async move { handler.handle(tonic::Request::new(request.message)).await })
     }
 }
 
