@@ -1,5 +1,5 @@
-//! The house rules, kept by a test: what may depend on what, what stays pure, what looks equal, and
-//! that the README says what is.
+//! Repository checks: dependencies among crates and modules, what business rules may use, what is the same in every
+//! service, and that the README agrees with the code.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod modules;
@@ -75,20 +75,20 @@ fn settings_in(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn no_floor_leans_on_a_higher_one_and_no_service_on_another() {
+fn crates_depend_downward_and_no_service_on_another() {
     let services: Vec<_> = members("services").iter().map(|path| package_name(path)).collect();
     assert_eq!(services.len(), 10);
-    for (floor, name) in CRATES.iter().enumerate() {
+    for (layer, name) in CRATES.iter().enumerate() {
         for dependency in dependencies(&Path::new("crates").join(name)) {
             let place = CRATES.iter().position(|other| *other == dependency);
-            assert!(place.is_none_or(|place| place < floor), "{name} leans on {dependency}");
-            assert!(!services.contains(&dependency), "{name} leans on {dependency}");
+            assert!(place.is_none_or(|place| place < layer), "{name} depends on {dependency}");
+            assert!(!services.contains(&dependency), "{name} depends on {dependency}");
         }
     }
     for package in members("services").iter().chain(&members("tools")) {
         for dependency in dependencies(package) {
-            assert!(!services.contains(&dependency), "{package:?} leans on {dependency}");
-            assert_ne!(dependency, "boutique", "{package:?} leans on the shop");
+            assert!(!services.contains(&dependency), "{package:?} depends on {dependency}");
+            assert_ne!(dependency, "boutique", "{package:?} depends on the shop");
         }
     }
 }
@@ -118,7 +118,7 @@ fn bootstrap_has_no_service_names() {
 }
 
 #[test]
-fn a_domain_neither_waits_nor_asks_the_time_nor_speaks_wire() {
+fn domain_has_no_async_no_clock_and_no_protobuf() {
     let mut domains = 0;
     for path in sources() {
         let text = path.to_string_lossy().into_owned();
@@ -135,7 +135,7 @@ fn a_domain_neither_waits_nor_asks_the_time_nor_speaks_wire() {
 }
 
 #[test]
-fn every_file_says_what_it_is() {
+fn every_file_has_a_doc_comment() {
     for path in sources() {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("//!") || text.starts_with("#![doc = "), "{}", path.display());
@@ -179,7 +179,7 @@ fn every_service_has_the_same_main_and_the_same_files() {
 }
 
 #[test]
-fn functions_fit_a_screen_and_files_a_sitting() {
+fn functions_and_files_are_short() {
     for path in sources() {
         let text = fs::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap().lines();
@@ -209,23 +209,19 @@ fn functions_fit_a_screen_and_files_a_sitting() {
 }
 
 #[test]
-fn the_readme_has_a_row_for_every_service_and_the_script_starts_it() {
+fn the_readme_has_a_row_for_every_service() {
     let readme = read("README.md");
-    let script = read("scripts/ten");
     for package in members("services") {
         let name = package_name(&package);
         let folder = package.file_name().unwrap().to_string_lossy().into_owned();
         let row = format!("| [{name}](services/{folder}) |");
         assert!(readme.contains(&row), "no row: {row}");
-        let mut words = script.split(|c: char| !c.is_ascii_alphanumeric());
-        assert!(words.any(|word| word == name), "scripts/ten does not start {name}");
     }
 }
 
 #[test]
 fn every_service_is_delivered_everywhere() {
-    let everywhere =
-        ["helmfile.yaml", "compose.yaml", "scripts/images", "release/kubernetes-manifests.yaml"];
+    let everywhere = ["helmfile.yaml", "compose.yaml", "release/kubernetes-manifests.yaml"];
     let values: Vec<String> = fs::read_dir(root().join("values"))
         .unwrap()
         .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
@@ -246,7 +242,7 @@ fn every_service_is_delivered_everywhere() {
 }
 
 #[test]
-fn the_readmes_settings_are_the_codes() {
+fn settings_table_is_complete() {
     let mut in_code = BTreeSet::new();
     for path in sources() {
         let text = path.to_string_lossy().into_owned();

@@ -38,7 +38,7 @@ pub(crate) enum ServerTls {
 /// The TLS configurations of a process, as current as its files.
 pub(crate) struct Tls {
     files: Files,
-    current: Mutex<Current>,
+    current: Mutex<Option<Current>>,
 }
 
 /// The configurations made of the files' last good content.
@@ -79,9 +79,10 @@ impl Tls {
             }
         };
         let files = Files { identity, roots: path(CA_FILE) };
-        let (stamps, configs) = (files.stamps(), files.read()?);
-        let current = Mutex::new(Current { configs, stamps, checked: Instant::now() });
-        Ok(Self { files, current })
+        // Without files there is nothing to find wrong, and most processes use no TLS.
+        let is_used = files.identity.is_some() || files.roots.is_some();
+        let current = if is_used { Some(Current::read(&files)?) } else { None };
+        Ok(Self { files, current: Mutex::new(current) })
     }
 
     /// Returns what the server asks of those who connect: what `TLS_SERVER` says, by default `by_default` where there
@@ -109,40 +110,53 @@ impl Tls {
     }
 
     /// The configuration for a new connection to another service.
-    pub(crate) fn client(&self) -> Arc<ClientConfig> {
-        self.configs().client
+    pub(crate) fn client(&self) -> Result<Arc<ClientConfig>, EnvError> {
+        Ok(self.configs()?.client)
     }
 
     /// The configuration for a new connection from somebody else; none without TLS.
-    pub(crate) fn server(&self, mode: ServerTls) -> Option<Arc<ServerConfig>> {
+    pub(crate) fn server(&self, mode: ServerTls) -> Result<Option<Arc<ServerConfig>>, EnvError> {
         match mode {
-            ServerTls::Off => None,
-            ServerTls::Tls => self.configs().tls,
-            ServerTls::MutualTls => self.configs().mutual,
+            ServerTls::Off => Ok(None),
+            ServerTls::Tls => Ok(self.configs()?.tls),
+            ServerTls::MutualTls => Ok(self.configs()?.mutual),
         }
     }
 
     /// The configurations, made anew where a file has changed. Where the new content is unusable, they stay.
-    fn configs(&self) -> Configs {
+    fn configs(&self) -> Result<Configs, EnvError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.checked.elapsed() < CHECK_INTERVAL {
-            return current.configs.clone();
+        let current = match &mut *current {
+            Some(current) => current,
+            none => none.insert(Current::read(&self.files)?),
+        };
+        if current.checked.elapsed() >= CHECK_INTERVAL {
+            current.refresh(&self.files);
         }
-        current.checked = Instant::now();
-        let stamps = self.files.stamps();
-        if stamps != current.stamps {
-            current.stamps = stamps;
-            match self.files.read() {
-                Ok(configs) => {
-                    current.configs = configs;
-                    tracing::info!("read the TLS certificates again");
-                }
-                Err(error) => {
-                    tracing::error!(error = %error, "kept the TLS certificates from before");
-                }
+        Ok(current.configs.clone())
+    }
+}
+
+impl Current {
+    fn read(files: &Files) -> Result<Self, EnvError> {
+        let stamps = files.stamps();
+        Ok(Self { configs: files.read()?, stamps, checked: Instant::now() })
+    }
+
+    fn refresh(&mut self, files: &Files) {
+        self.checked = Instant::now();
+        let stamps = files.stamps();
+        if stamps == self.stamps {
+            return;
+        }
+        self.stamps = stamps;
+        match files.read() {
+            Ok(configs) => {
+                self.configs = configs;
+                tracing::info!("read the TLS certificates again");
             }
+            Err(error) => tracing::error!(error = %error, "kept the TLS certificates from before"),
         }
-        current.configs.clone()
     }
 }
 

@@ -158,7 +158,8 @@ impl Inner {
         let Some(tls) = &self.tls else { return self.handshake(stream).await };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(TransportError::unsent)?;
-        let encrypted = TlsConnector::from(tls.client()).connect(name, stream).await;
+        let config = tls.client().map_err(TransportError::unsent)?;
+        let encrypted = TlsConnector::from(config).connect(name, stream).await;
         let encrypted = encrypted.map_err(|error| self.tls_error(&error))?;
         self.handshake(encrypted).await
     }

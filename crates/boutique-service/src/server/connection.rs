@@ -75,7 +75,7 @@ type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Reads the first bytes, behind a TLS handshake if there is one.
 async fn open(mut stream: TcpStream, listener: &Listener) -> std::io::Result<Opened> {
-    let tls = listener.tls.server(listener.mode);
+    let tls = listener.tls.server(listener.mode).map_err(std::io::Error::other)?;
     let is_tls = tls.is_some() && is_tls_handshake(&stream).await?;
     let is_trusted = is_tls || tls.is_none();
     let (opening, first, reading, writing): (_, _, Reading, Writing) = match tls {

@@ -6,24 +6,22 @@ use std::process::Command;
 use std::sync::{LazyLock, Mutex};
 
 use anyhow::Context as _;
+use boutique_proto::services;
 use serde_json::Value;
 
 /// The environments of `helmfile.yaml`.
 pub(crate) const ENVIRONMENTS: [&str; 4] = ["default", "dev", "staging", "prod"];
 
 /// The releases that run the ten services.
-pub(crate) const SERVICES: [&str; 10] = [
-    "adservice",
-    "cartservice",
-    "checkoutservice",
-    "currencyservice",
-    "emailservice",
-    "frontend",
-    "paymentservice",
-    "productcatalogservice",
-    "recommendationservice",
-    "shippingservice",
-];
+pub(crate) const SERVICES: [&str; services::SERVICES.len()] = {
+    let mut names = [""; services::SERVICES.len()];
+    let mut place = 0;
+    while place < names.len() {
+        names[place] = services::SERVICES[place].name;
+        place += 1;
+    }
+    names
+};
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
