@@ -88,8 +88,8 @@ where
             object.put("trace_id", &trace_id);
         }
         object.0.extend_from_slice(b"}\n");
-        // JSON is text, so that nothing is replaced here.
-        let written = writer.write_str(&String::from_utf8_lossy(&object.0));
+        // JSON is text.
+        let written = writer.write_str(str::from_utf8(&object.0).unwrap_or_default());
         object.0.clear();
         let _ = MEMBERS.try_with(|members| members.set(object.0));
         written
