@@ -7,7 +7,12 @@ use prost::Message as _;
 use prost_build::{Service, ServiceGenerator};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let descriptors = protox::compile(["demo.proto"], ["../../proto"])?;
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir("../../proto")? {
+        files.push(entry?.path());
+    }
+    files.sort();
+    let descriptors = protox::compile(files, ["../../proto"])?;
     #[expect(clippy::disallowed_methods, reason = "cargo tells build scripts so")]
     let out_dir = std::env::var("OUT_DIR")?;
     std::fs::write(format!("{out_dir}/descriptors.bin"), descriptors.encode_to_vec())?;

@@ -95,6 +95,25 @@ async fn a_process_tells_how_it_is() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn log_is_readable_text_where_asked_for_and_on_a_terminal() -> anyhow::Result<()> {
+    let plain = settings([("PORT", "0"), ("LISTEN_ADDR", "127.0.0.1"), ("LOG_FORMAT", "pretty")]);
+    let service = Process::start("adservice", &plain)?;
+    service.says(" INFO  listening on 127.0.0.1:").await?;
+    service.signal("-TERM");
+    let (_, output) = service.wait().await?;
+    assert!(!output.contains('{') && !output.contains('\u{1b}'), "{output}");
+
+    // A terminal of its own.
+    let command = format!("timeout --foreground 1 {}", binary("adservice")?.display());
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &command, "/dev/null"]).env_clear();
+    terminal.envs([("PORT", "0"), ("LISTEN_ADDR", "127.0.0.1"), ("PATH", "/usr/bin:/bin")]);
+    let output = String::from_utf8(terminal.output()?.stdout)?;
+    assert!(output.contains("\u{1b}[32mINFO \u{1b}[0m listening on 127.0.0.1:"), "{output:?}");
+    Ok(())
+}
+
 /// What `scripts/ten` starts the shop from.
 #[test]
 fn table_of_services_is_printed_for_scripts() -> anyhow::Result<()> {

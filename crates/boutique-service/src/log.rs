@@ -44,9 +44,9 @@ pub(crate) fn install(env: &Env) -> Result<(), EnvError> {
     let layer = fmt_layer::layer().with_writer(Batched { is_urgent: false });
     let layer = if is_pretty {
         let has_colors = io::stdout().is_terminal() && env.get("NO_COLOR").is_none();
-        layer.with_ansi(has_colors).event_format(Pretty).boxed()
+        layer.event_format(Pretty { has_colors }).boxed()
     } else {
-        layer.with_ansi(false).event_format(JsonLines).boxed()
+        layer.event_format(JsonLines).boxed()
     };
     if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_ok() {
         std::panic::set_hook(Box::new(|panic| {
@@ -160,7 +160,9 @@ impl Serialize for Debugged<'_> {
 }
 
 /// Formats an event for people: time, level, service, message, and the fields.
-struct Pretty;
+struct Pretty {
+    has_colors: bool,
+}
 
 impl<S, N> FormatEvent<S, N> for Pretty
 where
@@ -180,10 +182,8 @@ where
             Level::INFO => "\x1b[32m",
             Level::DEBUG | Level::TRACE => "\x1b[34m",
         };
-        let [color, dim, reset] = match writer.has_ansi_escapes() {
-            true => [color, "\x1b[2m", "\x1b[0m"],
-            false => [""; 3],
-        };
+        let [color, dim, reset] =
+            if self.has_colors { [color, "\x1b[2m", "\x1b[0m"] } else { [""; 3] };
         let mut time = String::new();
         CachedTime.format_time(&mut Writer::new(&mut time))?;
         // The time of day, to the millisecond.
