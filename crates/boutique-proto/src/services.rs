@@ -18,7 +18,7 @@ pub struct ServiceSpec {
     pub methods: &'static [MethodSpec],
 }
 
-/// How many threads serve a process's connections.
+/// The number of threads that serve a process's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
     /// One: a small RPC costs half as much on one thread as on two.
@@ -37,7 +37,7 @@ pub struct MethodSpec {
     /// Its deadline where that setting is absent. The deadlines of the whole shop are chosen so that their sum
     /// along every path stays within the budget of the page that it serves.
     pub timeout: Duration,
-    /// Whether a call may be repeated although the first one may have been processed.
+    /// True if a call may be repeated although the first one may have been processed.
     pub idempotent: bool,
 }
 

@@ -177,3 +177,16 @@ async fn unary_call_without_a_handler_goes_through_the_routes() -> anyhow::Resul
     assert_eq!((refused.code(), refused.message()), (Code::NotFound, "as told"));
     Ok(())
 }
+
+/// Every value of a metadata key arrives, over a connection and inside the process.
+#[tokio::test]
+async fn metadata_with_several_values_arrives_whole() -> anyhow::Result<()> {
+    for (mut echo, _running) in [over_a_connection().await?, inside_the_process().await?] {
+        let mut request = Request::new(request("metadata x-test", 1));
+        for value in ["a", "b"] {
+            request.metadata_mut().append("x-test", value.parse()?);
+        }
+        assert_eq!(echo.unary(request).await?.into_inner().text, "a,b");
+    }
+    Ok(())
+}

@@ -13,7 +13,7 @@ mod generated {
 
 pub use generated::*;
 
-/// Answers with what it is sent. A text `refuse` is refused.
+/// Answers with what it is sent. A text `refuse` is refused; a unary call of `metadata KEY` answers that key's values.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EchoService;
 
@@ -32,6 +32,11 @@ impl echo_server::Echo for EchoService {
     type EachStream = Responses;
 
     async fn unary(&self, request: Request<EchoRequest>) -> Result<Response<EchoResponse>, Status> {
+        if let Some(key) = request.get_ref().text.strip_prefix("metadata ") {
+            let values = request.metadata().get_all(key).iter().filter_map(|v| v.to_str().ok());
+            let text = values.collect::<Vec<_>>().join(",");
+            return Ok(Response::new(EchoResponse { text }));
+        }
         echo(request.into_inner()).map(Response::new)
     }
 

@@ -3,7 +3,6 @@
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -22,7 +21,7 @@ use crate::server::Endpoint;
 /// The error of a call over a connection.
 pub(super) struct CallError {
     status: Status,
-    /// Whether the call was certainly never processed.
+    /// True if the call was certainly never processed.
     is_retryable: bool,
 }
 
@@ -103,19 +102,13 @@ where
         let Self { target, transport } = self.clone();
         Box::pin(async move {
             let body = RequestBody::Message(message);
-            let mut request = grpc::request(&target, info.path.clone(), time_left(&info), body)
-                .map_err(|error| CallError::from(Status::internal(error.to_string())))?;
-            info.trace.write_to(request.headers_mut());
+            let request = info.to_http(&target, body)?;
             let sent = transport.oneshot(request).await;
             let response = sent.map_err(|error| CallError::of_transport(&info, error))?;
             let (parts, body) = response.into_parts();
             Ok(grpc::collect_reply(info.rpc(), parts.status, &parts.headers, body).await?)
         })
     }
-}
-
-fn time_left(info: &RequestInfo) -> Option<Duration> {
-    Some(info.deadline?.saturating_duration_since(Instant::now()))
 }
 
 /// A call of any kind, over a transport or inside the process. Its deadline covers its whole answer.
@@ -155,23 +148,20 @@ where
         &mut self,
         Request { info, message }: Request<http::Request<tonic::body::Body>>,
     ) -> Self::Future {
-        let timeout = time_left(&info);
+        // The caller's metadata stays, every value of it; what a call must have is ours.
         let prepare = move |target: &Target, info: &RequestInfo| {
             let (parts, body) = message.into_parts();
-            let mut request = grpc::request(target, info.path.clone(), timeout, body)?;
-            for (name, value) in &parts.headers {
-                request.headers_mut().insert(name, value.clone());
-            }
-            info.trace.write_to(request.headers_mut());
-            Ok(request)
+            let mut request = info.to_http(target, body)?;
+            let own = std::mem::replace(request.headers_mut(), parts.headers);
+            request.headers_mut().extend(own);
+            Ok::<_, Status>(request)
         };
-        let malformed = |error: http::Error| Status::internal(error.to_string());
         let deadline = info.deadline;
         match self {
             Self::Network(exchange) => {
                 let Exchange { target, transport } = exchange.clone();
                 Box::pin(async move {
-                    let request = prepare(&target, &info).map_err(malformed)?;
+                    let request = prepare(&target, &info)?;
                     let sent = transport.oneshot(request.map(RequestBody::Stream)).await;
                     let response =
                         sent.map_err(|error| Status::from(CallError::of_transport(&info, error)))?;
@@ -181,7 +171,7 @@ where
             Self::Local(endpoint) => {
                 let endpoint = endpoint.clone();
                 Box::pin(async move {
-                    let request = prepare(&Target::local(), &info).map_err(malformed)?;
+                    let request = prepare(&Target::local(), &info)?;
                     Ok(OpenReply::new(endpoint.answer(request.map(Body::new)).await, deadline))
                 })
             }

@@ -25,7 +25,7 @@ use crate::net::{Target, tune};
 use crate::tls::Tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How much a peer may send ahead: a message of the largest size, and several such calls.
+/// The flow-control windows in bytes: a message of the largest size, and several such calls.
 const WINDOW: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * WINDOW;
 
@@ -36,7 +36,7 @@ pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct TransportError {
     cause: BoxError,
-    /// Whether the call was certainly never processed.
+    /// True if the call was certainly never processed.
     pub(super) is_retryable: bool,
 }
 

@@ -1,14 +1,13 @@
 //! The one place where a failed request is logged.
 
 use std::error::Error as StdError;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tonic::Status;
 use tower::{Layer, Service};
 
-use super::request::is_server_error;
+use super::request::{Observed, Observer, is_server_error};
 use super::{Ending, Reply, Request, RequestInfo};
 
 /// Adds [`Log`].
@@ -33,7 +32,7 @@ where
 {
     type Response = S::Response;
     type Error = Status;
-    type Future = LogFuture<S::Future>;
+    type Future = Observed<S::Future, Arc<RequestInfo>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
         self.0.poll_ready(cx)
@@ -41,16 +40,18 @@ where
 
     fn call(&mut self, request: Request<T>) -> Self::Future {
         let info = request.info.clone();
-        LogFuture { inner: self.0.call(request), info }
+        Observed::new(self.0.call(request), Some(info))
     }
 }
 
-/// Logs how a request ended, if that is worth a line.
-fn log(info: &RequestInfo, ending: &Ending<'_>) {
-    match ending.http {
-        Some(status) if !status.is_server_error() => {}
-        Some(_) => log_http(info, ending),
-        None => log_rpc(info, ending),
+/// Logs a failed request; at level debug, every RPC.
+impl Observer for Arc<RequestInfo> {
+    fn observe(self, ending: &Ending<'_>) {
+        match ending.http {
+            Some(status) if !status.is_server_error() => {}
+            Some(_) => log_http(&self, ending),
+            None => log_rpc(&self, ending),
+        }
     }
 }
 
@@ -92,30 +93,6 @@ fn log_rpc(info: &RequestInfo, ending: &Ending<'_>) {
             duration_ms = duration_ms(),
             "answered {method}",
         ),
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// The future of [`Log`].
-    pub(crate) struct LogFuture<F> {
-        #[pin]
-        inner: F,
-        info: Arc<RequestInfo>,
-    }
-}
-
-impl<F, R> Future for LogFuture<F>
-where
-    F: Future<Output = Result<R, Status>>,
-    R: Reply,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let result = ready!(this.inner.poll(cx));
-        log(this.info, &Ending::of(&result));
-        Poll::Ready(result)
     }
 }
 

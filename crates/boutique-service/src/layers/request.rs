@@ -1,13 +1,17 @@
 //! The parts of a request and of its reply that layers read.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use crate::grpc;
+use crate::net::Target;
 use crate::trace::TraceContext;
 
 /// A request: its message in any form, and its information, which is shared because every layer passes it on.
@@ -27,7 +31,7 @@ pub(crate) struct RequestInfo {
     pub(crate) started: Instant,
     pub(crate) deadline: Option<Instant>,
     pub(crate) trace: TraceContext,
-    /// Whether the request asks for health; such requests are not traced.
+    /// True if the request asks for health; such requests are not traced.
     pub(crate) is_probe: bool,
 }
 
@@ -56,13 +60,22 @@ impl RequestInfo {
         Self { protocol, method, path: path.into(), started, deadline, trace, is_probe: false }
     }
 
+    /// Makes the HTTP request of this call: with the time left until its deadline, and its trace.
+    pub(crate) fn to_http<B>(&self, target: &Target, body: B) -> Result<http::Request<B>, Status> {
+        let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        let mut request = grpc::request(target, self.path.clone(), left, body)
+            .map_err(|error| Status::internal(error.to_string()))?;
+        self.trace.write_to(request.headers_mut());
+        Ok(request)
+    }
+
     /// Returns `package.Service/Method`.
     pub(crate) fn rpc(&self) -> &str {
         self.path.trim_start_matches('/')
     }
 }
 
-/// What a handler tells the layers about an HTTP response; it attaches one to the response's extensions.
+/// The route and the cause of an HTTP response, for the layers; a handler attaches it to the response's extensions.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// The route that matched, as in `/product/{id}`.
@@ -73,11 +86,11 @@ pub struct Outcome {
 
 /// A reply, whatever its form. A reply that is an error has a cause.
 pub(crate) trait Reply {
-    /// Returns how the request ended.
+    /// Returns the result of the request.
     fn ending(&self) -> Ending<'_>;
 }
 
-/// How a request ended.
+/// The result of a request, as layers read it.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Ending<'a> {
     /// The reason why it failed.
@@ -89,7 +102,7 @@ pub(crate) struct Ending<'a> {
 }
 
 impl<'a> Ending<'a> {
-    /// Returns how a request ended, by its result.
+    /// Makes the ending of a reply or an error.
     pub(crate) fn of<T: Reply>(result: &'a Result<T, Status>) -> Self {
         match result {
             Ok(reply) => reply.ending(),
@@ -100,6 +113,44 @@ impl<'a> Ending<'a> {
     /// Returns the gRPC status code.
     pub(crate) fn code(&self) -> Code {
         self.cause.map_or(Code::Ok, Status::code)
+    }
+}
+
+/// Reads the ending of a request, once.
+pub(super) trait Observer {
+    fn observe(self, ending: &Ending<'_>);
+}
+
+pin_project_lite::pin_project! {
+    /// The future of a layer that does something with a request's ending.
+    pub(crate) struct Observed<F, O> {
+        #[pin]
+        inner: F,
+        observer: Option<O>,
+    }
+}
+
+impl<F, O> Observed<F, O> {
+    pub(super) fn new(inner: F, observer: Option<O>) -> Self {
+        Self { inner, observer }
+    }
+}
+
+impl<F, O, R> Future for Observed<F, O>
+where
+    F: Future<Output = Result<R, Status>>,
+    O: Observer,
+    R: Reply,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        if let Some(observer) = this.observer.take() {
+            observer.observe(&Ending::of(&result));
+        }
+        Poll::Ready(result)
     }
 }
 

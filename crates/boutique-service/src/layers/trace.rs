@@ -1,8 +1,7 @@
 //! Records a span for each request, on either side.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus};
@@ -10,7 +9,7 @@ use opentelemetry_sdk::trace::Span;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::request::is_server_error;
+use super::request::{Observed, Observer, is_server_error};
 use super::{Ending, Protocol, Reply, Request, RequestInfo};
 use crate::context::{RequestContext, ServiceContext};
 
@@ -51,7 +50,7 @@ where
 {
     type Response = S::Response;
     type Error = Status;
-    type Future = TraceFuture<S::Future>;
+    type Future = Observed<S::Future, Box<Recording>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
         self.inner.poll_ready(cx)
@@ -70,7 +69,7 @@ where
             let trace = std::mem::take(&mut info.trace);
             info.trace = trace.with_span(recording.span.span_context().clone());
         }
-        TraceFuture { inner: self.inner.call(request), recording }
+        Observed::new(self.inner.call(request), recording)
     }
 }
 
@@ -106,14 +105,14 @@ fn record(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Optio
 }
 
 /// A span that ends with its request.
-struct Recording {
+pub(crate) struct Recording {
     span: Span,
     method: http::Method,
     fails: fn(Code) -> bool,
 }
 
-impl Recording {
-    fn end(mut self, ending: &Ending<'_>) {
+impl Observer for Box<Recording> {
+    fn observe(mut self, ending: &Ending<'_>) {
         let failed = if let Some(status) = ending.http {
             if let Some(route) = ending.route {
                 self.span.update_name(format!("{} {route}", self.method));
@@ -131,31 +130,5 @@ impl Recording {
             self.span.set_status(SpanStatus::error(""));
         }
         self.span.end();
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// The future of [`Trace`].
-    pub(crate) struct TraceFuture<F> {
-        #[pin]
-        inner: F,
-        recording: Option<Box<Recording>>,
-    }
-}
-
-impl<F, R> Future for TraceFuture<F>
-where
-    F: Future<Output = Result<R, Status>>,
-    R: Reply,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let result = ready!(this.inner.poll(cx));
-        if let Some(recording) = this.recording.take() {
-            recording.end(&Ending::of(&result));
-        }
-        Poll::Ready(result)
     }
 }

@@ -127,11 +127,7 @@ impl Endpoint {
         &self,
         Request { info, message }: Request<R::Request>,
     ) -> Result<R::Response, Status> {
-        let left = info.deadline.map(|end| end.saturating_duration_since(Instant::now()));
-        let body = Body::from(grpc::encode(&message));
-        let mut request = grpc::request(&Target::local(), info.path.clone(), left, body)
-            .map_err(|error| Status::internal(error.to_string()))?;
-        info.trace.write_to(request.headers_mut());
+        let request = info.to_http(&Target::local(), Body::from(grpc::encode(&message)))?;
         let (parts, body) = self.answer(request).await.into_parts();
         let message = grpc::collect_reply(info.rpc(), parts.status, &parts.headers, body).await?;
         grpc::decode(info.rpc(), message)
