@@ -1,9 +1,10 @@
-//! Conversion between currencies, in exact integers.
+//! Conversion between currencies, in integers.
 
 use boutique_money::{CurrencyCode, Money, MoneyError};
 
-/// A rate counts in these, so that a decimal of up to six places is a whole number.
+/// The decimal places of a rate, and the factor that makes one a whole number.
 const SCALE_DIGITS: usize = 6;
+const SCALE: i128 = 1_000_000;
 
 /// Why a table of rates cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,15 +53,18 @@ impl Rates {
         self.0.iter().map(|(code, _)| *code)
     }
 
-    /// The same value in another currency: exactly the amount for the same one, else truncated
-    /// toward zero at the nano.
+    /// Converts in upstream's two steps: to euros, rounded to the nano (half away from zero), then to `to`, truncated
+    /// toward zero at the nano. An amount in its own currency stays what it is.
     pub(crate) fn convert(&self, from: Money, to: CurrencyCode) -> Result<Money, Refusal> {
         let (from_rate, to_rate) = (self.rate(from.currency_code())?, self.rate(to)?);
         if from.currency_code() == to {
             return Ok(from);
         }
-        let product = from.total_nanos().checked_mul(to_rate).ok_or(MoneyError::Overflow)?;
-        Ok(Money::from_nanos(to, product / from_rate)?)
+        let scaled = from.total_nanos().checked_mul(SCALE).ok_or(MoneyError::Overflow)?;
+        let half = from_rate / 2 * scaled.signum();
+        let euros = (scaled + half) / from_rate;
+        let product = euros.checked_mul(to_rate).ok_or(MoneyError::Overflow)?;
+        Ok(Money::from_nanos(to, product / SCALE)?)
     }
 
     fn rate(&self, code: CurrencyCode) -> Result<i128, Refusal> {
@@ -108,9 +112,20 @@ mod tests {
     }
 
     #[test]
-    fn results_truncate_toward_zero_on_both_sides() {
+    fn euros_are_rounded_and_results_truncated() {
+        // 1.547987616099… euros, and 19.99 / 1.1305 = 17.6824413976….
+        for (cents, euros) in [(175, (1, 547_987_616)), (1999, (17, 682_441_398))] {
+            let there = convert(Money::from_cents(CurrencyCode::USD, cents), "EUR").unwrap();
+            assert_eq!((there.units(), there.nanos()), euros);
+        }
+        // 17.682441398 × 126.4 = 2235.0605927072.
+        let there = convert(money("USD", 19, 990_000_000), "JPY").unwrap();
+        assert_eq!((there.units(), there.nanos()), (2235, 60_592_707));
+    }
+
+    #[test]
+    fn negative_amounts_mirror_positive_ones() {
         let there = convert(money("USD", 1, 750_000_000), "EUR").unwrap();
-        assert_eq!((there.units(), there.nanos()), (1, 547_987_616));
         let mirrored = convert(money("USD", -1, -750_000_000), "EUR").unwrap();
         assert_eq!(mirrored, there.checked_neg().unwrap());
     }

@@ -102,13 +102,14 @@ impl Book {
         })
     }
 
-    /// Exact for US dollars, else cut at the nano.
+    /// Exact for US dollars, else as upstream does it: to euros, rounded to the nano, and from there truncated.
     fn convert(&self, nanos: i128, currency: &str) -> Option<i128> {
         if currency == "USD" {
             return Some(nanos);
         }
         let dollar = self.rates.get("USD").copied().unwrap_or(SCALE);
-        Some(nanos * self.rates.get(currency)? / dollar)
+        let euros = (nanos * SCALE * 10 / dollar + 5) / 10;
+        Some(euros * self.rates.get(currency)? / SCALE)
     }
 }
 
@@ -144,8 +145,9 @@ mod tests {
         let cart = Cart::from([("A".to_owned(), 2)]);
 
         assert_eq!(book.total(&cart, "USD"), Some(48_970_000_000));
-        // 19.99 / 1.1305 = 17.682441397..., 8.99 / 1.1305 = 7.952233524...
-        assert_eq!(book.total(&cart, "EUR"), Some(2 * 17_682_441_397 + 7_952_233_524));
+        // Upstream's own answers for 19.99 and 8.99.
+        assert_eq!(book.total(&cart, "EUR"), Some(2 * 17_682_441_398 + 7_952_233_525));
+        assert_eq!(book.total(&cart, "JPY"), Some(2 * 2_235_060_592_707 + 1_005_162_317_560));
         assert_eq!(written(book.total(&cart, "EUR").unwrap(), "EUR"), "€43.31");
         assert_eq!(book.total(&cart, "XYZ"), None);
         assert_eq!(book.total(&Cart::from([("B".to_owned(), 1)]), "USD"), None);
