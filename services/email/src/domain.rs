@@ -7,7 +7,7 @@ use boutique_money::Money;
 pub(crate) struct Confirmation {
     pub(crate) order_id: String,
     pub(crate) tracking_id: String,
-    pub(crate) shipping_cost: String,
+    pub(crate) shipping_cost: Option<String>,
     pub(crate) address: String,
     pub(crate) items: Vec<Line>,
 }
@@ -18,7 +18,7 @@ pub(crate) struct Line {
     pub(crate) product_id: String,
     pub(crate) quantity: i32,
     /// Of one piece.
-    pub(crate) price: String,
+    pub(crate) price: Option<String>,
 }
 
 /// An amount as upstream's mail writes it, truncated to two digits: `8.99 USD`.

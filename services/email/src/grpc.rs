@@ -39,7 +39,7 @@ impl EmailService for Email {
         let to: Address =
             email.parse().map_err(|_| Status::invalid_argument("email is not an address"))?;
         let order = order.ok_or_else(|| Status::invalid_argument("order is missing"))?;
-        let confirmation = confirmation(order)?;
+        let confirmation = confirmation(order);
         let mail = render(&confirmation).map_err(|error| {
             let mut status =
                 Status::internal("An error occurred when preparing the confirmation mail.");
@@ -55,12 +55,13 @@ fn render(confirmation: &Confirmation) -> askama::Result<Mail> {
     Ok(Mail { html: Html(confirmation).render()?, text: Text(confirmation).render()? })
 }
 
-fn confirmation(order: OrderResult) -> Result<Confirmation, Status> {
+/// The parts of an order that a mail shows. Upstream reads none of them, so what is missing is left out.
+fn confirmation(order: OrderResult) -> Confirmation {
     let address = order.shipping_address.unwrap_or_default();
-    Ok(Confirmation {
+    Confirmation {
         order_id: order.order_id,
         tracking_id: order.shipping_tracking_id,
-        shipping_cost: amount(order.shipping_cost.as_ref())?,
+        shipping_cost: amount(order.shipping_cost.as_ref()),
         address: domain::address(
             &address.street_address,
             &address.city,
@@ -68,20 +69,18 @@ fn confirmation(order: OrderResult) -> Result<Confirmation, Status> {
             &address.country,
             address.zip_code,
         ),
-        items: order.items.into_iter().map(line).collect::<Result<_, _>>()?,
-    })
+        items: order.items.into_iter().filter_map(line).collect(),
+    }
 }
 
-fn line(item: OrderItem) -> Result<Line, Status> {
-    let price = amount(item.cost.as_ref())?;
-    let item = item.item.ok_or_else(|| Status::invalid_argument("an order item is empty"))?;
-    Ok(Line { product_id: item.product_id, quantity: item.quantity, price })
+fn line(item: OrderItem) -> Option<Line> {
+    let price = amount(item.cost.as_ref());
+    let item = item.item?;
+    Some(Line { product_id: item.product_id, quantity: item.quantity, price })
 }
 
-fn amount(wire: Option<&boutique_proto::Money>) -> Result<String, Status> {
-    let money =
-        required_amount(wire).map_err(|error| Status::invalid_argument(error.to_string()))?;
-    Ok(domain::amount(money))
+fn amount(wire: Option<&boutique_proto::Money>) -> Option<String> {
+    required_amount(wire).map(domain::amount).ok()
 }
 
 impl From<DeliveryError> for Status {

@@ -1,6 +1,7 @@
 //! emailservice over its own wire, with a mail server that the test plays.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boutique_proto::email_service_client::EmailServiceClient;
@@ -8,10 +9,14 @@ use boutique_proto::{
     Address, CartItem, Money, OrderItem, OrderResult, SendOrderConfirmationRequest,
 };
 use boutique_service::{Env, ServerHandle};
-use boutique_test::{connect, loopback, serve};
+use boutique_test::{Authority, connect, loopback, serve};
 use emailservice::{SERVICE, routes};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::Code;
 use tonic::transport::Channel;
 
@@ -129,6 +134,89 @@ async fn a_mail_that_is_not_taken_is_unavailable_and_names_nobody() -> anyhow::R
     Ok(())
 }
 
+/// Plays a mail server up to the login: what it offers before and after TLS, and the lines that it read in clear and
+/// over TLS.
+async fn offer(
+    listener: TcpListener,
+    offers: [&str; 2],
+    tls: TlsAcceptor,
+) -> anyhow::Result<[String; 2]> {
+    let (mut stream, _) = listener.accept().await?;
+    stream.write_all(b"220 test\r\n").await?;
+    let clear = answer_until_starttls(&mut stream, offers[0]).await?;
+    if !clear.ends_with("STARTTLS\n") {
+        return Ok([clear, String::new()]);
+    }
+    let mut stream = tls.accept(stream).await?;
+    let secret = answer_until_starttls(&mut stream, offers[1]).await?;
+    Ok([clear, secret])
+}
+
+async fn answer_until_starttls(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    offers: &str,
+) -> anyhow::Result<String> {
+    let mut session = String::new();
+    let mut lines = BufReader::new(stream).lines();
+    // A client that goes away ends the session, too.
+    while let Ok(Some(line)) = lines.next_line().await {
+        session.push_str(&line);
+        session.push('\n');
+        let answer = match line.as_str() {
+            "STARTTLS" => "220 go\r\n".to_owned(),
+            line if line.starts_with("EHLO") => format!("250-test\r\n{offers}"),
+            line if line.starts_with("AUTH") => "535 no\r\n".to_owned(),
+            _ => "250 fine\r\n".to_owned(),
+        };
+        let stream = lines.get_mut().get_mut();
+        stream.write_all(answer.as_bytes()).await?;
+        stream.flush().await?;
+        if line == "STARTTLS" {
+            break;
+        }
+    }
+    Ok(session)
+}
+
+#[tokio::test]
+async fn a_password_goes_over_tls_where_the_server_offers_it() -> anyhow::Result<()> {
+    const PASSWORD: &str = "AHUAaHVudGVyMg==";
+    let authority = Authority::new()?;
+    let certificate = authority.issue("localhost")?;
+    let chain = CertificateDer::pem_file_iter(&certificate.cert)?.collect::<Result<_, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&certificate.key)?;
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    let tls = TlsAcceptor::from(Arc::new(config));
+    let root = authority.root();
+
+    for (offers, trusts, in_clear, over_tls) in [
+        (["250-STARTTLS\r\n250 AUTH PLAIN\r\n", "250 AUTH PLAIN\r\n"], true, false, true),
+        (["250-STARTTLS\r\n250 AUTH PLAIN\r\n", "250 AUTH PLAIN\r\n"], false, false, false),
+        (["250 AUTH PLAIN\r\n", ""], true, true, false),
+        (["250 AUTH GSSAPI\r\n", ""], true, false, false),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("smtp://u:hunter2@localhost:{}", listener.local_addr()?.port());
+        let mut settings = Env::from([("SMTP_URL", url.as_str())]);
+        if trusts {
+            settings.set("SMTP_CA_FILE", root.to_string_lossy());
+        }
+        let (mut email, _running) = email_with(&settings).await?;
+        let server = tokio::spawn(offer(listener, offers, tls.clone()));
+
+        let refused = email.send_order_confirmation(request("1 Main St", vec![])).await;
+        assert_eq!(refused.unwrap_err().code(), Code::Unavailable, "{offers:?}");
+
+        // Without trust there is no handshake, and nothing was read over it.
+        let session = server.await?;
+        assert_eq!(session.is_ok(), trusts, "{offers:?}");
+        let [clear, secret] = session.unwrap_or_default();
+        assert_eq!(clear.contains(PASSWORD), in_clear, "{offers:?}: {clear}");
+        assert_eq!(secret.contains(PASSWORD), over_tls, "{offers:?}: {secret}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn without_a_mail_server_every_order_is_confirmed_in_the_log() -> anyhow::Result<()> {
     let (channel, _running) = loopback(SERVICE, &Env::default(), routes).await?;
@@ -151,10 +239,37 @@ async fn what_cannot_be_confirmed_is_refused() -> anyhow::Result<()> {
         assert_eq!(refused.code(), Code::InvalidArgument, "{address:?}");
     }
     let without_order = SendOrderConfirmationRequest { order: None, ..request("x", vec![]) };
-    let with_empty_item = request("x", vec![OrderItem::default()]);
-    for request in [without_order, with_empty_item] {
-        let refused = email.send_order_confirmation(request).await.unwrap_err();
-        assert_eq!(refused.code(), Code::InvalidArgument);
+    let refused = email.send_order_confirmation(without_order).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    Ok(())
+}
+
+/// Upstream reads nothing of an order, so its callers may leave out anything.
+#[tokio::test]
+async fn an_order_that_lacks_something_is_confirmed() -> anyhow::Result<()> {
+    let (channel, _running) = loopback(SERVICE, &Env::default(), routes).await?;
+    let mut email = EmailServiceClient::new(channel);
+    let whole = || request("1 Main St", vec![item("OLJCESPC7Z", 1)]);
+    let odd = Money { currency_code: "usd".to_owned(), units: 1, nanos: -2_000_000_000 };
+
+    for change in [
+        (|order, _| order.shipping_cost = None) as fn(&mut OrderResult, Money),
+        |order, odd| order.shipping_cost = Some(odd),
+        |order, _| order.shipping_address = None,
+        |order, _| order.items.clear(),
+        |order, _| order.items[0].item = None,
+        |order, _| order.items[0].cost = None,
+        |order, odd| order.items[0].cost = Some(odd),
+        |order, _| order.items.push(OrderItem::default()),
+        |order, _| order.order_id.clear(),
+        |order, _| order.shipping_tracking_id.clear(),
+        |order, _| *order = OrderResult::default(),
+    ] {
+        let mut request = whole();
+        change(request.order.as_mut().unwrap(), odd.clone());
+        let description = format!("{request:?}");
+        let confirmed = email.send_order_confirmation(request).await;
+        assert!(confirmed.is_ok(), "{description}: {confirmed:?}");
     }
     Ok(())
 }
