@@ -22,6 +22,8 @@ pub(crate) enum Refusal {
     NoAddress,
     #[error("address is longer than {MAX_ADDRESS} bytes")]
     LongAddress,
+    #[error("address has an impossible zip code")]
+    ZipCode,
     #[error("credit_card is missing")]
     NoCard,
     #[error("cart is empty")]
@@ -65,8 +67,11 @@ pub(crate) struct ShippingAddress {
 }
 
 impl ShippingAddress {
-    /// Returns the address if it fits.
+    /// Returns the address if it fits. Its zip code may be absent, which is 0.
     pub(crate) fn parse(self) -> Result<Self, Refusal> {
+        if self.zip_code < 0 {
+            return Err(Refusal::ZipCode);
+        }
         let parts = [&self.street, &self.city, &self.state, &self.country];
         match parts.map(String::len).iter().sum::<usize>() {
             0..=MAX_ADDRESS => Ok(self),
@@ -149,6 +154,13 @@ mod tests {
         };
         assert_eq!(address("1 Main St").parse(), Ok(address("1 Main St")));
         assert_eq!(address(&"x".repeat(4001)).parse(), Err(Refusal::LongAddress));
+        let zip_code = |zip_code| ShippingAddress { zip_code, ..address("1 Main St") }.parse();
+        for possible in [0, 1, i32::MAX] {
+            assert!(zip_code(possible).is_ok(), "{possible}");
+        }
+        for impossible in [-1, -5, i32::MIN] {
+            assert_eq!(zip_code(impossible), Err(Refusal::ZipCode), "{impossible}");
+        }
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl From<Refusal> for Status {
             | Refusal::Email
             | Refusal::NoAddress
             | Refusal::LongAddress
+            | Refusal::ZipCode
             | Refusal::NoCard => Self::invalid_argument(refusal.to_string()),
             Refusal::EmptyCart | Refusal::Quantity(_) | Refusal::Total(_) => {
                 Self::failed_precondition(refusal.to_string())

@@ -34,10 +34,10 @@ pub(crate) struct Month {
 }
 
 impl Month {
-    /// Parses a month from 1 to 12.
+    /// Parses a month from 1 to 12 of a year of at most four digits.
     fn parse(year: i32, month: i32) -> Result<Self, Refusal> {
         match u8::try_from(month) {
-            Ok(month @ 1..=12) => Ok(Self { year, month }),
+            Ok(month @ 1..=12) if (0..=9999).contains(&year) => Ok(Self { year, month }),
             Ok(_) | Err(_) => Err(Refusal::Invalid),
         }
     }
@@ -268,9 +268,12 @@ mod tests {
     }
 
     #[test]
-    fn year_has_twelve_months() {
+    fn month_is_one_of_twelve_of_a_year_of_four_digits() {
         for month in [0, 13, 99, -1, i32::MAX] {
             assert_eq!(Month::parse(2030, month), Err(Refusal::Invalid), "{month}");
+        }
+        for year in [-1, 10_000, 99_999, i32::MIN, i32::MAX] {
+            assert_eq!(Month::parse(year, 1), Err(Refusal::Invalid), "{year}");
         }
     }
 

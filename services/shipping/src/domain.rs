@@ -8,13 +8,15 @@ const FLAT_RATE_CENTS: i64 = 899;
 /// The longest address a label has room for, in bytes.
 const MAX_ADDRESS: usize = 4096;
 
-/// Why a parcel cannot be shipped.
+/// The reason why a parcel is neither quoted nor shipped.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("address is missing")]
     NoAddress,
     #[error("address is longer than {MAX_ADDRESS} bytes")]
     LongAddress,
+    #[error("a quantity is less than zero")]
+    Quantity,
 }
 
 /// Where a parcel goes, as far as its number depends on it.
@@ -24,11 +26,13 @@ pub(crate) struct Destination<'a> {
     pub(crate) state: &'a str,
 }
 
-/// What shipping so many pieces costs: nothing for none, else the flat rate.
-pub(crate) fn quote(quantities: impl Iterator<Item = i32>) -> Money {
-    // Upstream sums quantities, not lines, so lines may cancel out.
-    let pieces: i64 = quantities.map(i64::from).sum();
-    Money::from_cents(CurrencyCode::USD, if pieces == 0 { 0 } else { FLAT_RATE_CENTS })
+/// Returns the cost of shipping so many pieces: nothing for none, else the flat rate.
+pub(crate) fn quote(mut quantities: impl Iterator<Item = i32>) -> Result<Money, Refusal> {
+    let has_pieces = quantities.try_fold(false, |has_pieces, quantity| match quantity {
+        ..0 => Err(Refusal::Quantity),
+        quantity => Ok(has_pieces || quantity > 0),
+    })?;
+    Ok(Money::from_cents(CurrencyCode::USD, if has_pieces { FLAT_RATE_CENTS } else { 0 }))
 }
 
 /// A tracking id in upstream's form: two letters, then the address's length and its half, each
@@ -59,18 +63,21 @@ pub(crate) fn tracking_id(
 mod tests {
     use super::*;
 
-    fn parts(money: Money) -> (i64, i32) {
-        (money.units(), money.nanos())
+    fn cents(quantities: &[i32]) -> Result<i128, Refusal> {
+        quote(quantities.iter().copied()).map(|cost| cost.total_nanos() / 10_000_000)
     }
 
     #[test]
     fn anything_ships_for_the_flat_rate_and_nothing_for_free() {
-        assert_eq!(parts(quote([1, 3].into_iter())), (8, 990_000_000));
-        assert_eq!(parts(quote([5].into_iter())), (8, 990_000_000));
-        assert_eq!(parts(quote([].into_iter())), (0, 0));
-        assert_eq!(parts(quote([0].into_iter())), (0, 0));
-        assert_eq!(parts(quote([-1].into_iter())), (8, 990_000_000));
-        assert_eq!(parts(quote([i32::MAX; 9].into_iter())), (8, 990_000_000));
+        for flat in [&[1, 3][..], &[5], &[0, 1], &[i32::MAX; 9]] {
+            assert_eq!(cents(flat), Ok(899), "{flat:?}");
+        }
+        for free in [&[][..], &[0], &[0, 0]] {
+            assert_eq!(cents(free), Ok(0), "{free:?}");
+        }
+        for impossible in [&[-1][..], &[1, -1], &[5, i32::MIN]] {
+            assert_eq!(cents(impossible), Err(Refusal::Quantity), "{impossible:?}");
+        }
     }
 
     #[test]

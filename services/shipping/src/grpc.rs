@@ -15,7 +15,7 @@ impl ShippingService for Shipping {
         &self,
         request: Request<GetQuoteRequest>,
     ) -> Result<Response<GetQuoteResponse>, Status> {
-        let cost = domain::quote(request.get_ref().items.iter().map(|item| item.quantity));
+        let cost = domain::quote(request.get_ref().items.iter().map(|item| item.quantity))?;
         Ok(Response::new(GetQuoteResponse { cost_usd: Some(cost.into()) }))
     }
 
@@ -37,7 +37,7 @@ impl ShippingService for Shipping {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NoAddress | Refusal::LongAddress => {
+            Refusal::NoAddress | Refusal::LongAddress | Refusal::Quantity => {
                 Self::invalid_argument(refusal.to_string())
             }
         }

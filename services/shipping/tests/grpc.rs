@@ -22,11 +22,22 @@ async fn a_quote_is_flat_and_nothing_ships_free() -> anyhow::Result<()> {
     let (mut shipping, _running) = shipping().await?;
 
     for (items, units, nanos) in
-        [(vec![item(1), item(3)], 8, 990_000_000), (vec![], 0, 0), (vec![item(-1)], 8, 990_000_000)]
+        [(vec![item(1), item(3)], 8, 990_000_000), (vec![], 0, 0), (vec![item(0)], 0, 0)]
     {
         let quote = shipping.get_quote(GetQuoteRequest { address: None, items }).await?;
         let usd = Money { currency_code: "USD".to_owned(), units, nanos };
         assert_eq!(quote.into_inner().cost_usd, Some(usd));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_negative_quantity_has_no_quote() -> anyhow::Result<()> {
+    let (mut shipping, _running) = shipping().await?;
+
+    for items in [vec![item(-1)], vec![item(1), item(-1)], vec![item(i32::MIN)]] {
+        let refused = shipping.get_quote(GetQuoteRequest { address: None, items }).await;
+        assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
     }
     Ok(())
 }
