@@ -1,36 +1,72 @@
-//! A cache of answers with a time to live; concurrent requests for the same answer share one call.
+//! A cache of answers with a time to live and a bounded size; concurrent requests for the same answer share one call.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::OnceCell;
+use quick_cache::sync::{Cache as Entries, EntryAction, EntryResult};
+use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
 use crate::env::{Env, EnvError};
 
-/// The most entries; beyond it, expired ones are dropped, or all if none is.
-const MAX_ENTRIES: usize = 16 * 1024;
+/// The most bytes of all answers of one cache with their keys, as its `weigh` counts them.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// What an entry weighs beside its key and its answer.
+const ENTRY: u64 = 64;
 
-/// Answers by key, kept for `CACHE_TTL`; without that setting nothing is kept.
+/// Answers by key, kept for a while; those that are asked for least give way to others.
 #[derive(Debug)]
 pub struct Cache<K, V> {
     ttl: Duration,
-    entries: Mutex<HashMap<K, Arc<Entry<V>>>>,
+    entries: Entries<K, Entry<V>, Weigh<K, V>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry<V> {
     born: Instant,
-    answer: OnceCell<V>,
+    answer: V,
+}
+
+/// Returns how many bytes a key and its answer take, beside their own size.
+type WeighFn<K, V> = fn(&K, &V) -> usize;
+
+#[derive(Debug)]
+struct Weigh<K, V>(WeighFn<K, V>);
+
+impl<K, V> Clone for Weigh<K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl<K, V> Weighter<K, Entry<V>> for Weigh<K, V> {
+    fn weight(&self, key: &K, entry: &Entry<V>) -> u64 {
+        ENTRY + (self.0)(key, &entry.answer) as u64
+    }
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// A cache for as long as `CACHE_TTL` says; off when that is absent or 0.
-    pub fn from_env(env: &Env) -> Result<Self, EnvError> {
-        let ttl = env.duration("CACHE_TTL")?.unwrap_or_default();
-        Ok(Self { ttl, entries: Mutex::default() })
+    /// A cache for as long as `CACHE_TTL` says; off when that is absent or 0. `weigh` returns the bytes that a key and
+    /// an answer have on the heap.
+    pub fn from_env(env: &Env, weigh: WeighFn<K, V>) -> Result<Self, EnvError> {
+        Ok(Self::new(env.duration("CACHE_TTL")?.unwrap_or_default(), weigh))
+    }
+
+    /// A cache for this long; off when that is 0.
+    pub fn new(ttl: Duration, weigh: WeighFn<K, V>) -> Self {
+        let mut options = OptionsBuilder::new();
+        // One shard, so that one answer may take all of the room.
+        options.shards(1).estimated_items_capacity(64).weight_capacity(MAX_BYTES);
+        let weigh = Weigh(weigh);
+        let entries = match options.build() {
+            Ok(options) => Entries::with_options(
+                options,
+                weigh,
+                quick_cache::DefaultHashBuilder::default(),
+                quick_cache::sync::DefaultLifecycle::default(),
+            ),
+            Err(_) => Entries::with_weighter(64, MAX_BYTES, weigh),
+        };
+        Self { ttl, entries }
     }
 
     /// Returns true if anything is kept.
@@ -46,40 +82,38 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         ask: impl AsyncFnOnce() -> Result<V, E>,
     ) -> Result<V, E>
     where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         // Boxed, because a page asks for much at a time and would carry all of that with it.
         if !self.is_on() {
             return Box::pin(ask()).await;
         }
-        let entry = self.entry(question);
-        if let Some(answer) = entry.answer.get() {
-            return Ok(answer.clone());
+        let is_fresh = |entry: &Entry<V>| entry.born.elapsed() < self.ttl;
+        if let Some(entry) = self.entries.get(question).filter(is_fresh) {
+            return Ok(entry.answer);
         }
-        Box::pin(entry.answer.get_or_try_init(|| ask())).await.cloned()
-    }
-
-    fn entry<Q>(&self, question: &Q) -> Arc<Entry<V>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
-    {
-        let now = Instant::now();
-        let is_fresh = |entry: &Arc<Entry<V>>| now.duration_since(entry.born) < self.ttl;
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = entries.get(question).filter(|entry| is_fresh(entry)) {
-            return entry.clone();
-        }
-        if entries.len() >= MAX_ENTRIES {
-            entries.retain(|_, entry| is_fresh(entry));
-            if entries.len() >= MAX_ENTRIES {
-                entries.clear();
+        Box::pin(async {
+            let kept = self.entries.entry_async(question, |_, entry| {
+                if is_fresh(entry) {
+                    EntryAction::Retain(entry.answer.clone())
+                } else {
+                    EntryAction::ReplaceWithGuard
+                }
+            });
+            let place = match kept.await {
+                EntryResult::Retained(answer) => return Ok(answer),
+                EntryResult::Vacant(place) | EntryResult::Replaced(place, _) => Some(place),
+                // Neither is asked for above.
+                EntryResult::Removed(..) | EntryResult::Timeout => None,
+            };
+            let answer = ask().await?;
+            if let Some(place) = place {
+                // It fails only if the entry was removed meanwhile.
+                let _ = place.insert(Entry { born: Instant::now(), answer: answer.clone() });
             }
-        }
-        let entry = Arc::new(Entry { born: now, answer: OnceCell::new() });
-        entries.insert(question.to_owned(), entry.clone());
-        entry
+            Ok(answer)
+        })
+        .await
     }
 }
 
@@ -92,7 +126,7 @@ mod tests {
     use super::*;
 
     fn cache(ttl: &str) -> Cache<String, usize> {
-        Cache::from_env(&Env::from([("CACHE_TTL", ttl)])).unwrap()
+        Cache::from_env(&Env::from([("CACHE_TTL", ttl)]), |key, _| key.len()).unwrap()
     }
 
     /// Answers how often it was asked.
@@ -128,7 +162,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_kept_without_a_time_to_live() {
-        let cache: Cache<String, usize> = Cache::from_env(&Env::default()).unwrap();
+        let cache: Cache<String, usize> = Cache::from_env(&Env::default(), |_, _| 0).unwrap();
         let asked = AtomicUsize::new(0);
         assert_eq!(cache.get("a", async || ask(&asked).await).await, Ok(1));
         assert_eq!(cache.get("a", async || ask(&asked).await).await, Ok(2));
@@ -136,12 +170,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn size_is_bounded() {
-        let cache: Cache<u32, usize> = Cache::from_env(&Env::from([("CACHE_TTL", "1h")])).unwrap();
-        for question in 0..40_000 {
-            let answer: Result<usize, ()> = cache.get(&question, async || Ok(1)).await;
+    async fn bytes_are_bounded_and_what_is_asked_for_stays() {
+        let (cache, asked) = (cache("1h"), AtomicUsize::new(0));
+        for round in 0..2_000 {
+            assert_eq!(cache.get("often", async || ask(&asked).await).await, Ok(1), "{round}");
+            let once = format!("{round:020000}");
+            let answer: Result<usize, ()> = cache.get(once.as_str(), async || Ok(1)).await;
             assert_eq!(answer, Ok(1));
         }
-        assert!(cache.entries.lock().unwrap().len() <= MAX_ENTRIES);
+        assert!(cache.entries.weight() <= MAX_BYTES);
+        assert!(cache.entries.len() <= 210, "{}", cache.entries.len());
+    }
+
+    #[tokio::test]
+    async fn keys_of_failed_calls_are_not_kept() {
+        let cache = cache("1h");
+        for question in 0..1_000 {
+            let question = format!("{question:024000}");
+            assert_eq!(cache.get(question.as_str(), async || Err(())).await, Err(()));
+        }
+        assert_eq!((cache.entries.len(), cache.entries.weight()), (0, 0));
     }
 }

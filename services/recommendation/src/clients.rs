@@ -15,7 +15,7 @@ pub(crate) struct Catalog {
 impl Catalog {
     /// Reads `PRODUCT_CATALOG_SERVICE_ADDR` and `CACHE_TTL`.
     pub(crate) fn from_env(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
-        Ok(Self { catalog: client(env, registry)?, ids: Cache::from_env(env)? })
+        Ok(Self { catalog: client(env, registry)?, ids: Cache::from_env(env, |(), _| 0)? })
     }
 
     /// Returns the ids of all products.
