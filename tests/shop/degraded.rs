@@ -1,12 +1,14 @@
 //! What visitors see when something behind the page is out: the right code in time, and nothing of
 //! what happened.
 
+use std::time::{Duration, Instant};
+
 use boutique_proto::shipping_service_server::ShippingService;
 use boutique_proto::{
     GetQuoteRequest, GetQuoteResponse, Money, ShipOrderRequest, ShipOrderResponse, shipping_service,
 };
 use boutique_service::{Env, Registry, Router, ServerHandle, spawn, spawn_inproc};
-use boutique_test::serve_router;
+use boutique_test::{serve, serve_router};
 use tonic::{Request, Response, Status};
 
 use crate::open;
@@ -158,5 +160,50 @@ async fn a_charge_without_a_shipment_leaves_one_line_to_reconcile_it_by() -> any
         assert_eq!(errors[0][id].as_str().map(str::len), Some(36), "{said}");
     }
     assert!(charged.contains(errors[0]["transaction.id"].as_str().unwrap()), "payment knows it");
+    Ok(())
+}
+
+/// Upstream's lesson: the catalog is slow, and so are the pages, but they arrive.
+#[tokio::test]
+async fn a_slow_catalog_makes_slow_pages_that_arrive() -> anyhow::Result<()> {
+    for is_one in [true, false] {
+        let env = settings([("EXTRA_LATENCY", "1500ms")]);
+        let mut shop =
+            if is_one { Processes::one(&env).await? } else { Processes::ten(&env).await? };
+        let visitor = &mut shop.visitor;
+        for path in ["/", "/product/OLJCESPC7Z"] {
+            let began = Instant::now();
+            assert_eq!(visitor.get(path).await.status, 200, "{path} {is_one}");
+            assert!(began.elapsed() >= Duration::from_millis(1500), "{path} {is_one}");
+        }
+        // What is left out when it is late is there, too.
+        assert!(visitor.get("/product/OLJCESPC7Z").await.body.contains("You May Also Like"));
+        assert_eq!(visitor.add("OLJCESPC7Z", 1).await.status, 302);
+        assert_eq!(visitor.get("/cart").await.status, 200);
+        assert_eq!(visitor.check_out(&[]).await.status, 200);
+    }
+    Ok(())
+}
+
+/// The same where each service has settings of its own.
+#[tokio::test]
+async fn one_setting_of_a_caller_waits_for_a_slow_catalog() -> anyhow::Result<()> {
+    let (_, _shop, env, registry) = open(&Env::default()).await?;
+    let slow = Env::from([("EXTRA_LATENCY", "1200ms")]);
+    let routes = productcatalogservice::routes;
+    let catalog = serve(productcatalogservice::SERVICE, &slow, routes).await?;
+    let address = catalog.address().unwrap().to_string();
+
+    for (name, value, status) in [
+        ("READ_TIMEOUT", "5s", 200),
+        ("PRODUCT_CATALOG_TIMEOUT", "2s", 200),
+        ("READ_TIMEOUT", "100ms", 503),
+    ] {
+        let mut env = env.clone();
+        env.set("PRODUCT_CATALOG_SERVICE_ADDR", address.as_str());
+        env.set(name, value);
+        let (mut visitor, _frontend) = frontend_without((&env, &registry), "UNUSED_ADDR").await?;
+        assert_eq!(visitor.get("/").await.status, status, "{name}={value}");
+    }
     Ok(())
 }

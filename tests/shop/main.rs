@@ -11,6 +11,8 @@ mod degraded;
 mod lifecycle;
 mod load;
 mod orders;
+mod own_catalog;
+mod proxy;
 mod tls;
 mod traces;
 mod wire;

@@ -27,10 +27,11 @@ mod trace;
 pub use boutique_proto::services::{ServiceSpec, Threads};
 
 pub use crate::cache::Cache;
-pub use crate::client::{Channel, channel, client};
+pub use crate::client::{Channel, channel, client, read_timeout};
 pub use crate::context::{detach, time_left, trace_id, with_deadline};
 pub use crate::env::{Env, EnvError, parse_duration};
 pub use crate::layers::{Outcome, already_logged};
+pub use crate::net::Peer;
 pub use crate::registry::Registry;
 pub use crate::run::{run, run_all};
 pub use crate::serve::{ServerHandle, spawn, spawn_inproc};

@@ -1,5 +1,6 @@
 //! Sockets: options of connections, and the addresses of services.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -20,6 +21,15 @@ pub(crate) fn tune(stream: &TcpStream) -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     Ok(())
+}
+
+/// The other end of a connection; in the extensions of every request of an HTTP service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address; one of IPv4 that came by IPv6 as IPv4.
+    pub address: IpAddr,
+    /// True if the connection is TLS.
+    pub is_tls: bool,
 }
 
 /// Where a service is, and whether it is called over TLS.

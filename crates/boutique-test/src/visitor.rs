@@ -31,6 +31,8 @@ pub struct Visitor {
     pub base: String,
     /// The cookies received, by name.
     pub cookies: BTreeMap<String, String>,
+    /// Headers of every request, as a proxy adds them.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// A response, read whole.
@@ -67,7 +69,7 @@ impl Visitor {
     /// Makes a visitor without cookies.
     pub fn new(base: impl Into<String>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        Self { client, base: base.into(), cookies: BTreeMap::new() }
+        Self { client, base: base.into(), cookies: BTreeMap::new(), headers: Vec::new() }
     }
 
     /// A visitor who speaks HTTP/2 from the first byte, as some proxies do.
@@ -94,6 +96,7 @@ impl Visitor {
     pub fn request(&self, method: &str, path: &str) -> http::request::Builder {
         let cookies: Vec<_> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
         let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = self.headers.iter().fold(request, |request, (n, v)| request.header(*n, v));
         if cookies.is_empty() { request } else { request.header("cookie", cookies.join("; ")) }
     }
 

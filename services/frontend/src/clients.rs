@@ -2,6 +2,7 @@
 //! catalogue and the currency service said a little while ago; an order is never made of that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use boutique_money::{CurrencyCode, Money};
 use boutique_proto::{
@@ -13,7 +14,8 @@ use boutique_proto::{
 };
 use boutique_service::{Cache, Channel, Env, EnvError, Registry, client};
 use futures_util::future::try_join_all;
-use tonic::Status;
+use prost::Message as _;
+use tonic::{Code, Status};
 
 /// A way to call each service; cheap to clone.
 #[derive(Clone)]
@@ -34,7 +36,12 @@ struct Cached {
     products: Cache<(), Arc<[Arc<Priced>]>>,
     product: Cache<String, Arc<Priced>>,
     converted: Cache<(Money, CurrencyCode), Money>,
+    /// Whether the catalog has a product that an ad leads to; kept in any case.
+    ad_targets: Cache<String, bool>,
 }
+
+/// How long it is believed that an ad leads to a product, or to none.
+const AD_TARGET_TTL: Duration = Duration::from_secs(60);
 
 /// A product with a price that has been checked.
 pub(crate) struct Priced {
@@ -53,10 +60,14 @@ impl Clients {
             shipping: client(env, registry)?,
             ad: client(env, registry)?,
             cached: Arc::new(Cached {
-                currencies: Cache::from_env(env)?,
-                products: Cache::from_env(env)?,
-                product: Cache::from_env(env)?,
-                converted: Cache::from_env(env)?,
+                // The two lists are there once each.
+                currencies: Cache::from_env(env, |(), _| 0)?,
+                products: Cache::from_env(env, |(), _| 0)?,
+                product: Cache::from_env(env, |id: &String, priced: &Arc<Priced>| {
+                    id.len() + size_of::<Priced>() + priced.product.encoded_len()
+                })?,
+                converted: Cache::from_env(env, |_, _| 0)?,
+                ad_targets: Cache::new(AD_TARGET_TTL, |id: &String, _| id.len()),
             }),
         })
     }
@@ -138,6 +149,16 @@ impl Clients {
 
     pub(crate) async fn ads(&self, context_keys: Vec<String>) -> Result<Vec<Ad>, Status> {
         Ok(self.ad.get_ads(AdRequest { context_keys }).await?.ads)
+    }
+
+    /// Returns false if the catalog lacks this product.
+    pub(crate) async fn has_product(&self, id: &str) -> bool {
+        let ask = async || match self.product(id).await {
+            Ok(_) => Ok(true),
+            Err(status) if status.code() == Code::NotFound => Ok(false),
+            Err(status) => Err(status),
+        };
+        self.cached.ad_targets.get(id, ask).await.unwrap_or(true)
     }
 
     pub(crate) async fn place_order(

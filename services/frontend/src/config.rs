@@ -1,11 +1,39 @@
 //! The service's own settings.
 
+use std::time::Duration;
+
 use ::http::Uri;
-use boutique_service::{Env, EnvError};
+use boutique_service::{Env, EnvError, read_timeout};
 
 use crate::deployment::Platform;
 
+/// How long the answer to a visitor may take, everything included.
+pub(crate) struct Limits {
+    /// Of a page.
+    pub(crate) page: Duration,
+    /// Of a change of the cart.
+    pub(crate) change: Duration,
+    /// Of an order.
+    pub(crate) order: Duration,
+}
+
+impl Limits {
+    /// Where reads may take longer, so may what is made of them: a page of up to three reads one after the other.
+    fn from_env(env: &Env) -> Result<Self, EnvError> {
+        let reads = read_timeout(env)?.unwrap_or_default();
+        let order = env.duration("CHECKOUT_TIMEOUT")?.unwrap_or_default();
+        let change = Duration::from_secs(2);
+        Ok(Self {
+            page: Duration::from_secs(3).max(reads.saturating_mul(3)),
+            change: change.saturating_add(reads),
+            order: Duration::from_secs(8).saturating_add(reads).max(order),
+        })
+    }
+}
+
 pub(crate) struct Config {
+    pub(crate) limits: Limits,
+
     /// Before every route, link, redirect and asset; empty, or `/` and something.
     pub(crate) base_url: String,
     /// What `ENV_PLATFORM` says, if it says something we know.
@@ -19,8 +47,12 @@ pub(crate) struct Config {
     pub(crate) single_shared_session: bool,
     /// Where packaging details are, if anywhere.
     pub(crate) packaging_url: Option<Uri>,
-    /// Whether what a proxy says of the original request is believed.
-    pub(crate) trust_proxy: bool,
+    /// The number of proxies before the shop whose word on the original request is taken.
+    pub(crate) proxies: usize,
+    /// The Content-Security-Policy of every answer, but for the pictures of a page.
+    pub(crate) policy: String,
+    /// True if other pages may show the shop in a frame.
+    pub(crate) is_framed: bool,
     /// The pod's name, as Kubernetes tells it.
     pub(crate) pod: Option<String>,
 }
@@ -42,9 +74,11 @@ impl Config {
             }
             Some(false) | None => None,
         };
+        let ancestors = frame_ancestors(env)?;
         let packaging_url = env.get("PACKAGING_SERVICE_URL");
         let message = env.get("FRONTEND_MESSAGE").map(str::trim).filter(|text| !text.is_empty());
         Ok(Self {
+            limits: Limits::from_env(env)?,
             base_url: base_url.to_owned(),
             platform: env.get("ENV_PLATFORM").and_then(Platform::parse),
             is_cymbal: env.flag("CYMBAL_BRANDING")?.unwrap_or(false),
@@ -54,10 +88,47 @@ impl Config {
             packaging_url: packaging_url
                 .map(|url| uri("PACKAGING_SERVICE_URL", url))
                 .transpose()?,
-            trust_proxy: env.flag("TRUST_PROXY")?.unwrap_or(false),
+            proxies: proxies(env)?,
+            policy: policy(ancestors),
+            is_framed: ancestors.is_some(),
             pod: env.get("HOSTNAME").map(str::to_owned),
         })
     }
+}
+
+/// The number of trusted proxies: a switch, or how many stand one behind the other.
+fn proxies(env: &Env) -> Result<usize, EnvError> {
+    const MAX_PROXIES: usize = 10;
+    let allowed = "0 or false, 1 or true, or the number of proxies, at most 10";
+    match env.get("TRUST_PROXY").map(|value| value.trim().to_ascii_lowercase()).as_deref() {
+        None | Some("false") => Ok(0),
+        Some("true") => Ok(1),
+        Some(_) => env
+            .parse("TRUST_PROXY", allowed)?
+            .filter(|proxies| *proxies <= MAX_PROXIES)
+            .ok_or_else(|| EnvError::new("TRUST_PROXY", format_args!("must be {allowed}"))),
+    }
+}
+
+/// The pages that may show the shop in a frame, as `frame-ancestors` lists them.
+fn frame_ancestors(env: &Env) -> Result<Option<&str>, EnvError> {
+    let Some(ancestors) = env.get("FRAME_ANCESTORS").map(str::trim) else { return Ok(None) };
+    let is_source = |source: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/*[]".contains(&b);
+        source == "'self'" || source.bytes().all(plain)
+    };
+    if !ancestors.split_ascii_whitespace().all(is_source) {
+        let problem = "must be a list of sources such as https://lab.example 'self'";
+        return Err(EnvError::new("FRAME_ANCESTORS", problem));
+    }
+    Ok(Some(ancestors).filter(|ancestors| !ancestors.is_empty()))
+}
+
+fn policy(ancestors: Option<&str>) -> String {
+    format!(
+        "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors {}; form-action 'self'",
+        ancestors.unwrap_or("'none'"),
+    )
 }
 
 fn uri(name: &str, text: &str) -> Result<Uri, EnvError> {

@@ -1,7 +1,8 @@
 //! What a page has to work out: how a price is written, which currencies are offered, which session
-//! ids are good, and (in [`form`]) what a form may hold.
+//! ids are good, what a form may hold ([`form`]), and which pictures are shown ([`picture`]).
 
 pub(crate) mod form;
+pub(crate) mod picture;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -61,16 +62,19 @@ pub(crate) fn short_hash(session: &str) -> String {
     format!("{:012x}", hasher.finish() >> 16)
 }
 
-/// The path with every `//`, `.` and `..` resolved, if that changes it.
+/// Returns the path with every `//`, `.` and `..` resolved and every needless percent-encoding decoded (RFC 3986, 6.2.2),
+/// if that changes it.
 pub(crate) fn cleaned(path: &str) -> Option<String> {
-    let needs_it = path.split('/').skip(1).any(|part| matches!(part, "." | ".."))
-        || path.contains("//")
-        || !path.starts_with('/');
+    let decoded = decode_unreserved(path);
+    let text = decoded.as_deref().unwrap_or(path);
+    let needs_it = text.split('/').skip(1).any(|part| matches!(part, "." | ".."))
+        || text.contains("//")
+        || !text.starts_with('/');
     if !needs_it {
-        return None;
+        return decoded;
     }
     let mut parts = Vec::new();
-    for part in path.split('/') {
+    for part in text.split('/') {
         match part {
             "" | "." => {}
             ".." => {
@@ -79,8 +83,31 @@ pub(crate) fn cleaned(path: &str) -> Option<String> {
             part => parts.push(part),
         }
     }
-    let end = if path.ends_with('/') && !parts.is_empty() { "/" } else { "" };
+    let is_folder = ["/", "/.", "/.."].iter().any(|end| text.ends_with(end));
+    let end = if is_folder && !parts.is_empty() { "/" } else { "" };
     Some(format!("/{}{end}", parts.join("/")))
+}
+
+/// Decodes letters, digits and `-._~`, which mean the same as they are, if there is one.
+fn decode_unreserved(path: &str) -> Option<String> {
+    let mut decoded = String::new();
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        let code = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push_str(before);
+        rest = match code {
+            Some(code) if code.is_ascii_alphanumeric() || b"-._~".contains(&code) => {
+                decoded.push(char::from(code));
+                &after[2..]
+            }
+            Some(_) | None => {
+                decoded.push('%');
+                after
+            }
+        };
+    }
+    decoded.push_str(rest);
+    (decoded.len() != path.len()).then_some(decoded)
 }
 
 #[cfg(test)]
@@ -144,6 +171,15 @@ mod tests {
             ("/a/../cart", Some("/cart")),
             ("/a/./b", Some("/a/b")),
             ("/../../x", Some("/x")),
+            ("/base/.", Some("/base/")),
+            ("/base/x/..", Some("/base/")),
+            ("/%62ase/", Some("/base/")),
+            ("/a/%2e%2E/cart", Some("/cart")),
+            ("/product/a%2Fb%3f", None),
+            ("/product/%", None),
+            ("/product/%4", None),
+            ("/product/%é", None),
+            ("/product/%25%34", Some("/product/%254")),
         ] {
             assert_eq!(cleaned(path).as_deref(), clean, "{path}");
         }

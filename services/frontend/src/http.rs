@@ -5,6 +5,7 @@ mod assistant;
 mod cart;
 mod checkout;
 mod currency;
+mod edge;
 mod failure;
 mod form;
 mod handler;
@@ -17,7 +18,7 @@ mod visit;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use ::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -30,7 +31,7 @@ use tracing::{debug, info};
 use self::failure::Failure;
 use self::handler::respond;
 use self::state::Shop;
-use self::visit::Visit;
+use self::visit::{MAX_LOCATION, Visit};
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::deployment::Deployment;
@@ -39,7 +40,14 @@ use crate::domain;
 /// Everything the frontend answers, below the base URL.
 pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -> Router {
     let shop = Arc::new(Shop { config, clients, deployment });
-    let routes = Router::new()
+    let mut routes = Router::new();
+    if !shop.config.base_url.is_empty() {
+        // A directory without its slash leads to the directory, as in web servers.
+        let redirect =
+            async |State(shop): State<Arc<Shop>>, uri: Uri| moved(&shop.path("/"), uri.query());
+        routes = routes.route(&shop.config.base_url, get(redirect));
+    }
+    let routes = routes
         .route(&shop.path("/"), get(respond(home::home)))
         .route(&shop.path("/product/{id}"), get(respond(product::product)))
         .route(&shop.path("/product-meta/{ids}"), get(product::meta))
@@ -57,6 +65,14 @@ pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -
     routes.layer(from_fn_with_state(shop.clone(), around)).with_state(shop)
 }
 
+/// Half a year, in seconds, during which browsers come back over TLS.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=15768000");
+/// The most bytes of a path in a log line.
+const MAX_LOGGED: usize = 256;
+const CROSS_SITE: &str = "this request came from another site\n\
+    Behind a proxy, the shop must be told its public address: pass on Host as it came, or set TRUST_PROXY=1 and pass on \
+    X-Forwarded-Host, X-Forwarded-Proto and, where it is no default, X-Forwarded-Port, or Forwarded.";
+
 /// What surrounds every request.
 async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
@@ -67,9 +83,8 @@ async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next)
 
     let mut response = if let Some(clean) = domain::cleaned(uri.path()) {
         moved(&clean, uri.query())
-    } else if method == Method::POST && visit::is_cross_site(&request) {
-        let text = "this request came from another site";
-        page::error(Failure::new(StatusCode::FORBIDDEN, text), &shop, &visit)
+    } else if method == Method::POST && visit.edge.is_cross_site(request.headers()) {
+        page::error(Failure::new(StatusCode::FORBIDDEN, CROSS_SITE), &shop, &visit)
     } else {
         next.run(request).await
     };
@@ -78,31 +93,44 @@ async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next)
     let is_page = !["/static/", "/robots.txt", "/_healthz", "/logout"]
         .iter()
         .any(|path| below.starts_with(path));
-    if is_page && let Some(cookie) = visit.new_session_cookie(&shop.config) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
+    let headers = response.headers_mut();
+    if is_page {
+        if let Some(cookie) = visit.new_session_cookie(&shop.config) {
+            headers.append(header::SET_COOKIE, cookie);
+        }
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
-    secure(response.headers_mut());
+    secure(headers, &shop, &visit);
     let outcome = response.extensions_mut().get_or_insert_default::<Outcome>();
     outcome.route = route.map(|route| route.as_str().to_owned());
     log(&method, uri.path(), &visit, &response, began, is_page);
     response
 }
 
+/// Leads to another address of the same page.
 fn moved(path: &str, query: Option<&str>) -> Response {
     let location = match query {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
+    if location.len() > MAX_LOCATION {
+        return (StatusCode::URI_TOO_LONG, "414 address too long\n").into_response();
+    }
     (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, location)]).into_response()
 }
 
-fn secure(headers: &mut ::http::HeaderMap) {
-    const POLICY: &str = "default-src 'self'; object-src 'none'; base-uri 'none'; \
-                          frame-ancestors 'none'; form-action 'self'";
+fn secure(headers: &mut ::http::HeaderMap, shop: &Shop, visit: &Visit) {
+    if let Ok(policy) = HeaderValue::from_str(&shop.config.policy) {
+        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
+    }
+    if !shop.config.is_framed {
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
+    if visit.edge.is_https() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    }
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "same-origin"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ] {
@@ -119,17 +147,20 @@ fn log(
     is_page: bool,
 ) {
     let status = response.status().as_u16();
+    let path = &path[..path.floor_char_boundary(MAX_LOGGED)];
+    let client = visit.edge.client().map(|client| client.to_string());
     macro_rules! line {
         ($level:ident) => {
             $level!(
                 http.req.path = path,
+                client.address = client,
                 http.req.method = method.as_str(),
                 http.req.id = visit.request_id,
                 session = visit.session_hash,
                 http.resp.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
                 http.resp.status = status,
                 http.resp.bytes = response.body().size_hint().lower(),
-                "answered {method} {path} with {status}",
+                "answered {method} with {status}",
             )
         };
     }

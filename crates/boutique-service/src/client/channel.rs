@@ -99,10 +99,28 @@ pub fn channel(env: &Env, registry: &Registry, spec: &ServiceSpec) -> Result<Cha
             Route::Network((0..=registry.workers.len()).map(exchange).collect())
         }
     };
+    let reads = read_timeout(env)?;
     let timeouts = spec.methods.iter().map(|method| {
-        Ok((method.path, env.duration(method.timeout_key)?.unwrap_or(method.timeout)))
+        let default = match reads {
+            Some(reads) if method.idempotent => reads,
+            // An effect that reads first needs that much more.
+            Some(reads) => method.timeout.saturating_add(reads),
+            None => method.timeout,
+        };
+        Ok((method.path, env.duration(method.timeout_key)?.unwrap_or(default)))
     });
     Ok(Channel { route, timeouts: timeouts.collect::<Result<_, EnvError>>()? })
+}
+
+/// Returns the deadline of every read, where one is set for all of them: `READ_TIMEOUT`, or where the settings have
+/// `EXTRA_LATENCY`, which slows a service down on purpose, enough for its answers to arrive.
+pub fn read_timeout(env: &Env) -> Result<Option<Duration>, EnvError> {
+    if let Some(timeout) = env.duration("READ_TIMEOUT")? {
+        return Ok(Some(timeout));
+    }
+    // A read may wait for another one.
+    let latency = env.duration("EXTRA_LATENCY")?.filter(|latency| !latency.is_zero());
+    Ok(latency.map(|latency| latency.saturating_mul(2).saturating_add(FALLBACK_TIMEOUT)))
 }
 
 impl UnaryChannel for Channel {

@@ -5,4 +5,4 @@ mod channel;
 mod connection;
 
 pub(crate) use channel::set_worker;
-pub use channel::{Channel, channel, client};
+pub use channel::{Channel, channel, client, read_timeout};

@@ -67,7 +67,7 @@ fn log_http(info: &RequestInfo, ending: &Ending<'_>) {
 }
 
 fn log_rpc(info: &RequestInfo, ending: &Ending<'_>) {
-    let method = info.rpc();
+    let method = info.shown_path().trim_start_matches('/');
     let code = ending.code();
     // Computed only for a line that is written; reading the clock is not free.
     let duration_ms = || info.started.elapsed().as_secs_f64() * 1e3;

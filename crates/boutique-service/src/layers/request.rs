@@ -35,6 +35,9 @@ pub(crate) struct RequestInfo {
     pub(crate) is_probe: bool,
 }
 
+/// The most bytes of a path that are logged or traced.
+const MAX_SHOWN: usize = 256;
+
 /// The protocol of a request's semantics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -72,6 +75,11 @@ impl RequestInfo {
     /// Returns `package.Service/Method`.
     pub(crate) fn rpc(&self) -> &str {
         self.path.trim_start_matches('/')
+    }
+
+    /// Returns the path for logs and spans: cut, because anybody may write it.
+    pub(crate) fn shown_path(&self) -> &str {
+        &self.path[..self.path.floor_char_boundary(MAX_SHOWN)]
     }
 }
 

@@ -84,18 +84,19 @@ fn record(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Optio
     let fails = if kind == SpanKind::Server { is_server_error } else { is_error };
     let (name, attributes) = match info.protocol {
         Protocol::Grpc => {
-            let (service, method) = info.rpc().split_once('/').unwrap_or((info.rpc(), ""));
+            let rpc = info.shown_path().trim_start_matches('/');
+            let (service, method) = rpc.split_once('/').unwrap_or((rpc, ""));
             let attributes = vec![
                 KeyValue::new("rpc.system", "grpc"),
                 KeyValue::new("rpc.service", service.to_owned()),
                 KeyValue::new("rpc.method", method.to_owned()),
             ];
-            (info.rpc().to_owned(), attributes)
+            (rpc.to_owned(), attributes)
         }
         Protocol::Http => {
             let attributes = vec![
                 KeyValue::new("http.request.method", info.method.to_string()),
-                KeyValue::new("url.path", info.path.to_string()),
+                KeyValue::new("url.path", info.shown_path().to_owned()),
             ];
             (info.method.to_string(), attributes)
         }

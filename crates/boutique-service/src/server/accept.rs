@@ -28,8 +28,9 @@ pub(crate) async fn accept(socket: TcpListener, workers: Vec<Handle>, listener: 
             () = shutdown.drained() => return,
             accepted = socket.accept() => accepted,
         };
-        let stream = match accepted.and_then(|(stream, _peer)| prepare(stream)) {
-            Ok(stream) => stream,
+        let accepted = accepted.and_then(|(stream, peer)| Ok((prepare(stream)?, peer)));
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Most likely out of file descriptors, which only time gives back.
                 tracing::warn!(error = %error, "cannot accept a connection");
@@ -38,7 +39,7 @@ pub(crate) async fn accept(socket: TcpListener, workers: Vec<Handle>, listener: 
             }
         };
         let Ok(permit) = permits.clone().try_acquire_owned() else { continue };
-        let connection = connection::serve(stream, listener.clone());
+        let connection = connection::serve(stream, peer.ip().to_canonical(), listener.clone());
         let aborted = shutdown.aborted.clone();
         let task = async move {
             aborted.run_until_cancelled_owned(connection).await;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::Cursor;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::listener::Listener;
 use super::protocol::{Opening, detect, is_tls_handshake};
+use crate::net::Peer;
 
 /// How long a peer may take for its first bytes, for a TLS handshake, and for a request's header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,17 +40,18 @@ const MAX_STREAMS: u32 = 256;
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// Serves a connection to its end.
-pub(super) async fn serve(stream: std::net::TcpStream, listener: Listener) {
+pub(super) async fn serve(stream: std::net::TcpStream, address: IpAddr, listener: Listener) {
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let opened = tokio::select! {
         () = listener.shutdown.drained() => return,
         opened = timeout(HEADER_TIMEOUT, open(stream, &listener)) => opened,
     };
     // A peer that says nothing, or nothing that is understood, has its connection closed.
-    let Ok(Ok(Opened { opening, io, activity, is_trusted })) = opened else { return };
+    let Ok(Ok(Opened { opening, io, activity, is_tls, is_trusted })) = opened else { return };
     let service = Requests {
         listener: listener.clone(),
         activity: activity.clone(),
+        peer: Peer { address, is_tls },
         is_http1: opening == Opening::Http1,
         is_trusted,
     };
@@ -64,6 +67,7 @@ struct Opened {
     opening: Opening,
     io: Io,
     activity: Arc<Activity>,
+    is_tls: bool,
     /// Whether the peer came by what the port asks for.
     is_trusted: bool,
 }
@@ -97,7 +101,7 @@ async fn open(mut stream: TcpStream, listener: &Listener) -> std::io::Result<Ope
     let activity = Arc::<Activity>::default();
     let reading = Counted { inner: Cursor::new(first).chain(reading), activity: activity.clone() };
     let io = TokioIo::new(tokio::io::join(reading, writing));
-    Ok(Opened { opening, io, activity, is_trusted })
+    Ok(Opened { opening, io, activity, is_tls, is_trusted })
 }
 
 /// The requests of a connection.
@@ -105,6 +109,7 @@ async fn open(mut stream: TcpStream, listener: &Listener) -> std::io::Result<Ope
 struct Requests {
     listener: Listener,
     activity: Arc<Activity>,
+    peer: Peer,
     is_http1: bool,
     is_trusted: bool,
 }
@@ -112,7 +117,10 @@ struct Requests {
 impl Requests {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let in_flight = InFlight::new(self.activity);
-        let (endpoint, request) = (&self.listener.endpoint, request.map(Body::new));
+        let (endpoint, mut request) = (&self.listener.endpoint, request.map(Body::new));
+        if endpoint.is_http() {
+            request.extensions_mut().insert(self.peer);
+        }
         let mut response = if self.is_trusted {
             endpoint.answer(request).await
         } else {

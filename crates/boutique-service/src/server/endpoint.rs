@@ -68,6 +68,11 @@ impl Endpoint {
         self.context.name
     }
 
+    /// Returns true if it has HTTP routes.
+    pub(crate) fn is_http(&self) -> bool {
+        self.is_http
+    }
+
     pub(crate) fn context(&self) -> &Arc<ServiceContext> {
         &self.context
     }

@@ -1,22 +1,48 @@
 //! What the forms may hold: upstream's rules, in upstream's order, with upstream's words.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::num::IntErrorKind;
 
 use boutique_money::CardNumber;
+use percent_encoding::percent_decode;
 
 /// The fields of a form, by name; the first of each name counts.
 #[derive(Debug, Default)]
 pub(crate) struct Fields(HashMap<String, String>);
 
+/// A form's names of the fields that the rules below call otherwise.
+const LABELS: [(&str, &str); 13] = [
+    ("email", "Email"),
+    ("street_address", "StreetAddress"),
+    ("zip_code", "ZipCode"),
+    ("city", "City"),
+    ("state", "State"),
+    ("country", "Country"),
+    ("credit_card_number", "CcNumber"),
+    ("credit_card_expiration_month", "CcMonth"),
+    ("credit_card_expiration_year", "CcYear"),
+    ("credit_card_cvv", "CcCVV"),
+    ("product_id", "ProductID"),
+    ("quantity", "Quantity"),
+    ("currency_code", "Currency"),
+];
+
 impl Fields {
-    /// Takes over the pairs in their order.
-    pub(crate) fn new(pairs: impl Iterator<Item = (String, String)>) -> Self {
+    /// Parses urlencoded forms, one after the other. Text that is no UTF-8 is refused.
+    pub(crate) fn parse(forms: &[&[u8]]) -> Result<Self, Invalid> {
         let mut fields = HashMap::new();
-        for (name, value) in pairs {
+        let pairs = forms.iter().flat_map(|form| form.split(|b| *b == b'&'));
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
+            let end = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+            let (name, value) = (&pair[..end], pair.get(end + 1..).unwrap_or_default());
+            let name = decoded(name).ok_or_else(|| Invalid::one("Form", "utf8"))?;
+            let Some(value) = decoded(value) else {
+                let label = LABELS.iter().find(|(known, _)| *known == name);
+                return Err(Invalid::one(label.map_or("Form", |(_, label)| label), "utf8"));
+            };
             fields.entry(name).or_insert(value);
         }
-        Self(fields)
+        Ok(Self(fields))
     }
 
     /// A field's text; a missing one is empty.
@@ -24,16 +50,30 @@ impl Fields {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// A number, leniently: what is none is 0, what does not fit is as much as fits.
-    fn number(&self, name: &str) -> i32 {
+    /// Parses a number of at least 1 and at most `most`. A missing one, 0, and what is no number break the rule
+    /// `required`, others `gte` and `lte`.
+    fn number(&self, name: &str, most: i32) -> Result<i32, &'static str> {
         let text = self.text(name);
-        match text.parse::<i32>().map_err(|error| *error.kind()) {
-            Ok(number) => number,
-            Err(IntErrorKind::PosOverflow) => i32::MAX,
-            Err(IntErrorKind::NegOverflow) => i32::MIN,
-            Err(_) => 0,
+        let (is_negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text),
+        };
+        // Rust takes a plus sign too.
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err("required");
+        }
+        match digits.trim_start_matches('0') {
+            "" => Err("required"),
+            _ if is_negative => Err("gte"),
+            digits => digits.parse().ok().filter(|number| *number <= most).ok_or("lte"),
         }
     }
+}
+
+/// Decodes a name or a value of an urlencoded form.
+fn decoded(text: &[u8]) -> Option<String> {
+    let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    percent_decode(&spaced).decode_utf8().ok().map(Cow::into_owned)
 }
 
 /// The rules that fields broke; never empty.
@@ -60,6 +100,11 @@ impl Invalid {
     }
 }
 
+/// The most pieces that one form adds.
+const MAX_ADDED: i32 = 10;
+/// The latest year that a card may expire in.
+const MAX_YEAR: i32 = 9999;
+
 /// What to put into the cart.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AddToCart {
@@ -70,16 +115,13 @@ pub(crate) struct AddToCart {
 impl AddToCart {
     pub(crate) fn parse(fields: &Fields) -> Result<Self, Invalid> {
         // A quantity is unsigned: what is below zero is no number.
-        let quantity = fields.number("quantity").max(0);
+        let quantity = fields.number("quantity", MAX_ADDED).map_err(|tag| match tag {
+            "gte" => "required",
+            tag => tag,
+        });
         let product_id = fields.text("product_id").to_owned();
-        Invalid::check(&[
-            (
-                "Quantity",
-                (quantity == 0).then_some("required").or((quantity > 10).then_some("lte")),
-            ),
-            ("ProductID", required(&product_id)),
-        ])?;
-        Ok(Self { product_id, quantity })
+        Invalid::check(&[("Quantity", quantity.err()), ("ProductID", required(&product_id))])?;
+        Ok(Self { product_id, quantity: quantity.unwrap_or_default() })
     }
 }
 
@@ -100,22 +142,25 @@ pub(crate) struct PlaceOrder {
 
 impl PlaceOrder {
     pub(crate) fn parse(fields: &Fields) -> Result<Self, Invalid> {
+        let zip_code = fields.number("zip_code", i32::MAX);
+        let month = fields.number("credit_card_expiration_month", 12);
+        let year = fields.number("credit_card_expiration_year", MAX_YEAR);
         let order = Self {
             email: fields.text("email").to_owned(),
             street_address: fields.text("street_address").to_owned(),
-            zip_code: fields.number("zip_code"),
+            zip_code: zip_code.unwrap_or_default(),
             city: fields.text("city").to_owned(),
             state: fields.text("state").to_owned(),
             country: fields.text("country").to_owned(),
             card_number: fields.text("credit_card_number").to_owned(),
-            card_month: fields.number("credit_card_expiration_month"),
-            card_year: fields.number("credit_card_expiration_year"),
-            card_cvv: fields.number("credit_card_cvv"),
+            card_month: month.unwrap_or_default(),
+            card_year: year.unwrap_or_default(),
+            card_cvv: fields.text("credit_card_cvv").parse().unwrap_or_default(),
         };
         Invalid::check(&[
             ("Email", required(&order.email).or((!is_email(&order.email)).then_some("email"))),
             ("StreetAddress", required(&order.street_address).or(max(&order.street_address, 512))),
-            ("ZipCode", (order.zip_code == 0).then_some("required")),
+            ("ZipCode", zip_code.err()),
             ("City", required(&order.city).or(max(&order.city, 128))),
             ("State", required(&order.state).or(max(&order.state, 128))),
             ("Country", required(&order.country).or(max(&order.country, 128))),
@@ -124,16 +169,8 @@ impl PlaceOrder {
                 required(&order.card_number)
                     .or(CardNumber::parse(&order.card_number).is_none().then_some("credit_card")),
             ),
-            (
-                "CcMonth",
-                match order.card_month {
-                    0 => Some("required"),
-                    ..0 => Some("gte"),
-                    1..=12 => None,
-                    13.. => Some("lte"),
-                },
-            ),
-            ("CcYear", (order.card_year == 0).then_some("required")),
+            ("CcMonth", month.err()),
+            ("CcYear", year.err()),
             ("CcCVV", cvv(fields.text("credit_card_cvv"))),
         ])?;
         Ok(order)
@@ -199,7 +236,8 @@ mod tests {
     ];
 
     fn fields(pairs: &[(&str, &str)]) -> Fields {
-        Fields::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        Fields::parse(&[form.as_bytes()]).unwrap()
     }
 
     fn order_with(name: &str, value: &str) -> Result<PlaceOrder, Invalid> {
@@ -217,7 +255,9 @@ mod tests {
             ("street_address", &*"é".repeat(512)),
             ("city", &*"é".repeat(128)),
             ("zip_code", "99999999"),
-            ("zip_code", "-1"),
+            ("zip_code", "04011"),
+            ("zip_code", "2147483647"),
+            ("credit_card_expiration_year", "9999"),
             ("credit_card_number", "5272 9400 0075 1666"),
             ("credit_card_number", "5272-9400-0075-1666"),
             ("credit_card_cvv", "000"),
@@ -243,6 +283,13 @@ mod tests {
             ("street_address", "", "StreetAddress", "required"),
             ("zip_code", "0", "ZipCode", "required"),
             ("zip_code", "x", "ZipCode", "required"),
+            ("zip_code", "+94043", "ZipCode", "required"),
+            ("zip_code", " 94043", "ZipCode", "required"),
+            ("zip_code", "9e4", "ZipCode", "required"),
+            ("zip_code", "-5", "ZipCode", "gte"),
+            ("zip_code", "-99999999999", "ZipCode", "gte"),
+            ("zip_code", "2147483648", "ZipCode", "lte"),
+            ("zip_code", "99999999999999999999", "ZipCode", "lte"),
             ("city", "", "City", "required"),
             ("city", &*"x".repeat(129), "City", "max"),
             ("state", "", "State", "required"),
@@ -256,6 +303,12 @@ mod tests {
             ("credit_card_expiration_month", "13", "CcMonth", "lte"),
             ("credit_card_expiration_month", "99999999999", "CcMonth", "lte"),
             ("credit_card_expiration_year", "0", "CcYear", "required"),
+            ("credit_card_expiration_year", "-1", "CcYear", "gte"),
+            ("credit_card_expiration_year", "10000", "CcYear", "lte"),
+            ("credit_card_expiration_year", "99999", "CcYear", "lte"),
+            ("credit_card_expiration_month", "+1", "CcMonth", "required"),
+            ("credit_card_cvv", "+672", "CcCVV", "len"),
+            ("credit_card_cvv", "６７２", "CcCVV", "required"),
             ("credit_card_cvv", "", "CcCVV", "required"),
             ("credit_card_cvv", "0", "CcCVV", "len"),
             ("credit_card_cvv", "-1", "CcCVV", "len"),
@@ -265,6 +318,41 @@ mod tests {
         ] {
             let Err(found) = order_with(name, value) else { panic!("{name} {value}") };
             assert_eq!(found, Invalid::one(field, tag), "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_utf8_is_refused() {
+        for (form, field) in [
+            (&b"city=M%FCnchen"[..], "City"),
+            (b"email=%ff%fe", "Email"),
+            (b"city=M\xfcnchen", "City"),
+            (b"unknown=%ff", "Form"),
+            (b"%ff=1", "Form"),
+        ] {
+            assert_eq!(Fields::parse(&[b"a=b", form]).unwrap_err(), Invalid::one(field, "utf8"));
+        }
+    }
+
+    #[test]
+    fn a_form_is_decoded_as_browsers_encode_it() {
+        let fields = Fields::parse(&[
+            b"city=M%C3%BCnchen+am%20See&&odd&=x&city=Ulm",
+            b"zip_code=1&percent=%&state=%4&sign=%+4&b=1=2",
+        ]);
+        let fields = fields.unwrap();
+        for (name, value) in [
+            ("city", "München am See"),
+            ("odd", ""),
+            ("", "x"),
+            ("zip_code", "1"),
+            ("percent", "%"),
+            ("state", "%4"),
+            ("sign", "% 4"),
+            ("b", "1=2"),
+            ("missing", ""),
+        ] {
+            assert_eq!(fields.text(name), value, "{name}");
         }
     }
 
@@ -303,6 +391,9 @@ mod tests {
             ("", "required"),
             ("x", "required"),
             ("1.5", "required"),
+            ("+1", "required"),
+            (" 1", "required"),
+            ("١", "required"),
             ("11", "lte"),
             ("4294967297", "lte"),
         ] {

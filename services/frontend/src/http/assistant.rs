@@ -13,7 +13,7 @@ use tonic::Status;
 use super::failure::{Failure, retrieved, within};
 use super::form;
 use super::page::{self, Frame};
-use super::state::{PAGE, Shop};
+use super::state::Shop;
 use super::visit::Visit;
 use crate::{domain, fetch};
 
@@ -35,11 +35,17 @@ pub(crate) async fn page(
     if shop.config.assistant.is_none() {
         return Err(switched_off());
     }
-    within(PAGE, async || {
+    within(shop.config.limits.page, async || {
         let supported = retrieved("currencies", shop.clients.currencies().await)?;
+        let products = shop.clients.products().await;
         let currency = domain::chosen(visit.currency.as_deref(), &supported);
         let frame = Frame::full(&shop, &visit, &supported, currency, &[]);
-        page::answer(&shop, &visit, Some(currency), &AssistantPage { frame })
+        // The script shows whichever products the assistant names.
+        for priced in products.iter().flat_map(|products| products.iter()) {
+            frame.allow(&priced.product.picture);
+        }
+        let page = AssistantPage { frame };
+        page::answer(&shop, &visit, Some(currency), &page.frame, &page)
     })
     .await
 }

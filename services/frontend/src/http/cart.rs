@@ -15,7 +15,7 @@ use super::failure::{Failure, retrieved, within};
 use super::form;
 use super::handler::see;
 use super::page::{self, Frame};
-use super::state::{CHANGE, PAGE, Shop};
+use super::state::Shop;
 use super::visit::Visit;
 use crate::clients::Priced;
 use crate::domain;
@@ -47,7 +47,7 @@ pub(crate) async fn view(
     visit: Arc<Visit>,
     _request: Request,
 ) -> Result<Response, Failure> {
-    within(PAGE, async || {
+    within(shop.config.limits.page, async || {
         let (supported, cart) = tokio::try_join!(
             async { retrieved("currencies", shop.clients.currencies().await) },
             async { retrieved("cart", shop.clients.cart(&visit.session).await) },
@@ -87,7 +87,7 @@ pub(crate) async fn view(
             years: (this_year..this_year + 5).collect(),
             recommendations,
         };
-        page::answer(&shop, &visit, Some(currency), &page)
+        page::answer(&shop, &visit, Some(currency), &page.frame, &page)
     })
     .await
 }
@@ -105,7 +105,7 @@ pub(crate) async fn add(
     request: Request,
 ) -> Result<Response, Failure> {
     let AddToCart { product_id, quantity } = AddToCart::parse(&form::fields(request).await?)?;
-    within(CHANGE, async || {
+    within(shop.config.limits.change, async || {
         retrieved("product", shop.clients.product(&product_id).await)?;
         let added = shop.clients.add_item(&visit.session, CartItem { product_id, quantity });
         added.await.map_err(|cause| Failure::backend("failed to add to cart", cause))?;
@@ -120,7 +120,7 @@ pub(crate) async fn empty(
     visit: Arc<Visit>,
     _request: Request,
 ) -> Result<Response, Failure> {
-    within(CHANGE, async || {
+    within(shop.config.limits.change, async || {
         let emptied = shop.clients.empty_cart(&visit.session).await;
         emptied.map_err(|cause| Failure::backend("failed to empty cart", cause))?;
         Ok(see(shop.path("/")))

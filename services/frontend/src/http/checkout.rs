@@ -15,7 +15,7 @@ use tracing::info;
 use super::failure::{Failure, within};
 use super::form;
 use super::page::{self, Frame};
-use super::state::{ORDER, PAGE, Shop};
+use super::state::Shop;
 use super::visit::Visit;
 use crate::clients::{Priced, amount};
 use crate::domain;
@@ -38,8 +38,10 @@ pub(crate) async fn place(
     let form = PlaceOrder::parse(&form::fields(request).await?)?;
     let code = visit.currency.as_deref().and_then(|code| CurrencyCode::parse(code).ok());
     let order = order_request(&visit, code.unwrap_or(CurrencyCode::USD), form);
-    let order =
-        within(ORDER, async || shop.clients.place_order(order).await.map_err(not_placed)).await?;
+    let order = within(shop.config.limits.order, async || {
+        shop.clients.place_order(order).await.map_err(not_placed)
+    })
+    .await?;
     info!(order = %order.order_id, user.id = visit.session_hash, "placed order {}", order.order_id);
 
     // Upstream asks for the currencies here and shows none; nobody waits for them.
@@ -50,11 +52,11 @@ pub(crate) async fn place(
     // The order stands. Whatever fails from here on is left out of the page.
     let ids = order.items.iter().filter_map(|line| Some(line.item.as_ref()?.product_id.clone()));
     let beside = async || Ok(page::recommendations(&shop, &visit, ids.collect()).await);
-    let recommendations = within(PAGE, beside).await.unwrap_or_default();
+    let recommendations = within(shop.config.limits.page, beside).await.unwrap_or_default();
     let total = total(&order).map(domain::price).unwrap_or_default();
     let frame = Frame::bare(&shop, &visit);
     let page = OrderPage { frame, order: &order, total, recommendations };
-    page::answer(&shop, &visit, None, &page)
+    page::answer(&shop, &visit, None, &page.frame, &page)
 }
 
 fn order_request(visit: &Visit, currency: CurrencyCode, form: PlaceOrder) -> PlaceOrderRequest {

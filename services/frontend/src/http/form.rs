@@ -23,9 +23,7 @@ pub(crate) async fn fields(request: Request) -> Result<Fields, Failure> {
         return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text).closing());
     }
     let body = read(body, &parts.headers, MAX_FORM).await?;
-    let pairs = form_urlencoded::parse(&body);
-    let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
-    Ok(Fields::new(pairs.into_owned().chain(query.into_owned())))
+    Ok(Fields::parse(&[&body, parts.uri.query().unwrap_or_default().as_bytes()])?)
 }
 
 /// A body of at most `limit` bytes.

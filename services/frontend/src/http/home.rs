@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 
 use super::failure::{Failure, retrieved, within};
 use super::page::{self, Frame};
-use super::state::{PAGE, Shop};
+use super::state::Shop;
 use super::visit::Visit;
 use crate::clients::Priced;
 use crate::domain;
@@ -27,7 +27,7 @@ pub(crate) async fn home(
     visit: Arc<Visit>,
     _request: Request,
 ) -> Result<Response, Failure> {
-    within(PAGE, async || {
+    within(shop.config.limits.page, async || {
         // Upstream asks for ads here and shows none; the call is made, but nobody waits for it.
         if shop.clients.is_faithful() {
             let ads = shop.clients.clone();
@@ -53,7 +53,8 @@ pub(crate) async fn home(
         .await?;
 
         let frame = Frame::full(&shop, &visit, &supported, currency, &cart);
-        page::answer(&shop, &visit, Some(currency), &HomePage { frame, products })
+        let page = HomePage { frame, products };
+        page::answer(&shop, &visit, Some(currency), &page.frame, &page)
     })
     .await
 }

@@ -1,8 +1,10 @@
 //! What every page has around its content.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ::http::{StatusCode, header};
+use ::http::{HeaderValue, StatusCode, header};
 use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
 use boutique_money::CurrencyCode;
@@ -15,9 +17,12 @@ use super::visit::Visit;
 use crate::clients::Priced;
 use crate::deployment::{Details, Platform};
 use crate::domain;
+use crate::domain::picture::Picture;
 
 /// How many recommendations a page shows of those it asked for.
 const SHOWN: usize = 4;
+/// The most bytes of picture sources in a header; pages with more allow every host.
+const MAX_SOURCES: usize = 2048;
 
 /// The frame of a page: what its header and footer say.
 pub(crate) struct Frame<'a> {
@@ -35,6 +40,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) currency: Option<Menu<'a>>,
     /// How many pieces are in the cart, on pages that say so.
     pub(crate) cart_size: i64,
+    /// The sources of the pictures that the page shows, for its Content-Security-Policy.
+    sources: RefCell<BTreeSet<String>>,
 }
 
 /// The currencies to choose from.
@@ -61,7 +68,35 @@ impl<'a> Frame<'a> {
             year: OffsetDateTime::now_utc().year(),
             currency: None,
             cart_size: 0,
+            sources: RefCell::default(),
         }
+    }
+
+    /// Returns the `src` of a product's picture, and lets the page's policy allow it.
+    pub(crate) fn picture(&self, picture: &str) -> String {
+        let picture = Picture::parse(picture);
+        let src = picture.src(self.base_url);
+        self.sources.borrow_mut().extend(picture.source());
+        src
+    }
+
+    /// Lets the page show a picture that a script will ask for.
+    pub(crate) fn allow(&self, picture: &str) {
+        self.sources.borrow_mut().extend(Picture::parse(picture).source());
+    }
+
+    /// Returns the page's Content-Security-Policy, if it needs one of its own.
+    fn policy(&self, shop: &Shop) -> Option<HeaderValue> {
+        let sources = self.sources.borrow();
+        if sources.is_empty() {
+            return None;
+        }
+        let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+        let mut sources = sources.join(" ");
+        if sources.len() > MAX_SOURCES {
+            "data: http: https:".clone_into(&mut sources);
+        }
+        format!("{}; img-src 'self' {sources}", shop.config.policy).parse().ok()
     }
 
     /// The whole frame.
@@ -91,9 +126,13 @@ pub(crate) fn answer(
     shop: &Shop,
     visit: &Visit,
     shown: Option<CurrencyCode>,
+    frame: &Frame<'_>,
     page: &impl Template,
 ) -> Result<Response, Failure> {
     let mut response = Html(page.render()?).into_response();
+    if let Some(policy) = frame.policy(shop) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     if let (Some(cookie), Some(shown)) = (&visit.currency, shown)
         && cookie != shown.as_str()
         && let Some(mended) = visit.currency_cookie(&shop.config, shown.as_str())

@@ -8,12 +8,13 @@ use axum::RequestExt as _;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use boutique_proto::{Ad, Product};
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::failure::{Failure, retrieved, within};
 use super::page::{self, Frame};
-use super::state::{PAGE, Shop};
+use super::state::Shop;
 use super::visit::Visit;
 use crate::clients::Priced;
 use crate::{domain, fetch};
@@ -51,7 +52,7 @@ pub(crate) async fn product(
         Ok(id) => id,
         Err(malformed) => return Ok(malformed.into_response()),
     };
-    within(PAGE, async || {
+    within(shop.config.limits.page, async || {
         let (priced, supported, cart, recommendations) = tokio::try_join!(
             async { retrieved("product", shop.clients.product(&id).await) },
             async { retrieved("currencies", shop.clients.currencies().await) },
@@ -70,7 +71,7 @@ pub(crate) async fn product(
 
         let frame = Frame::full(&shop, &visit, &supported, currency, &cart);
         let page = ProductPage { frame, product, price, packaging, recommendations, ad };
-        page::answer(&shop, &visit, Some(currency), &page)
+        page::answer(&shop, &visit, Some(currency), &page.frame, &page)
     })
     .await
 }
@@ -81,6 +82,9 @@ async fn ad(shop: &Shop, categories: Vec<String>) -> Option<Ad> {
         Ok(mut ads) => {
             // An ad leads to a page of ours, whoever wrote it.
             ads.retain(|ad| ad.redirect_url.starts_with('/') && !ad.redirect_url.starts_with("//"));
+            let has_target = join_all(ads.iter().map(|ad| has_target(shop, ad))).await;
+            let mut has_target = has_target.into_iter();
+            ads.retain(|_| has_target.next().unwrap_or(false));
             let pick = uuid::Uuid::new_v4().as_u128() % u128::try_from(ads.len().max(1)).ok()?;
             ads.into_iter().nth(usize::try_from(pick).ok()?)
         }
@@ -88,6 +92,15 @@ async fn ad(shop: &Shop, categories: Vec<String>) -> Option<Ad> {
             warn!(error = %cause.message(), "left out the ad");
             None
         }
+    }
+}
+
+/// Returns false if the ad leads to a product that the catalog lacks.
+async fn has_target(shop: &Shop, ad: &Ad) -> bool {
+    let path = ad.redirect_url.split(['?', '#']).next().unwrap_or_default();
+    match path.strip_prefix("/product/") {
+        Some(id) => shop.clients.has_product(id).await,
+        None => true,
     }
 }
 
@@ -139,7 +152,9 @@ pub(crate) async fn meta(State(shop): State<Arc<Shop>>, Path(ids): Path<String>)
     let json = |status: StatusCode, body: String| {
         (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
-    let found = within(PAGE, async || retrieved("product", shop.clients.product(&ids).await));
+    let found = within(shop.config.limits.page, async || {
+        retrieved("product", shop.clients.product(&ids).await)
+    });
     let priced = match found.await {
         Ok(priced) => priced,
         Err(failure) => {

@@ -22,7 +22,10 @@ async function show(id) {
   link.className = "bot-product";
   link.href = `${base}/product/${encodeURIComponent(product.id)}`;
   const picture = document.createElement("img");
-  picture.src = base + product.picture;
+  const placeholder = `${base}/static/img/placeholder.svg`;
+  picture.addEventListener("error", () => (picture.src = placeholder), { once: true });
+  const named = product.picture || "";
+  picture.src = /^\/(?!\/)/.test(named) ? base + named : /^(https?:)?\/\/|^data:image\//i.test(named) ? named : placeholder;
   picture.alt = "";
   const name = document.createElement("span");
   name.textContent = product.name;
