@@ -22,7 +22,7 @@ const CHECKOUT: [&str; 9] = [
     "shippingservice",
 ];
 
-async fn shop(visitor: &mut Visitor) {
+async fn buy(visitor: &mut Visitor) {
     visitor.add("OLJCESPC7Z", 2).await;
     visitor.add("6E92ZMYYFZ", 1).await;
     assert_eq!(visitor.get("/product/9SIQT8TOJO").await.status, 200);
@@ -68,7 +68,7 @@ async fn inside_one_process_each_service_traces_under_its_own_name() -> anyhow::
     ]);
     let (mut visitor, open, ..) = open(&settings).await?;
 
-    shop(&mut visitor).await;
+    buy(&mut visitor).await;
     open.close().await;
 
     assert_traced(&collector);
@@ -82,7 +82,7 @@ async fn ten_processes_trace_as_one_shop() -> anyhow::Result<()> {
         settings([("ENABLE_TRACING", "1"), ("COLLECTOR_SERVICE_ADDR", address.as_str())]);
     let mut processes = Processes::ten(&settings).await?;
 
-    shop(&mut processes.visitor).await;
+    buy(&mut processes.visitor).await;
     processes.stop().await?;
 
     assert_traced(&collector);
@@ -106,5 +106,98 @@ async fn a_callers_trace_goes_on_here() -> anyhow::Result<()> {
     assert_eq!(traces.len(), 1);
     let hex: String = traces[0][0].trace.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, trace);
+    Ok(())
+}
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+/// Visits the home page with these headers; returns the ids of the traces of its spans.
+async fn visit(settings: &[(&str, &str)], headers: &[(&str, &str)]) -> anyhow::Result<Vec<String>> {
+    let (collector, address, _running) = Collector::start().await?;
+    let mut env = Env::from([("ENABLE_TRACING", "1"), ("COLLECTOR_SERVICE_ADDR", &*address)]);
+    for (name, value) in settings {
+        env.set(name, *value);
+    }
+    let (mut visitor, open, ..) = open(&env).await?;
+    let mut request = visitor.request("GET", "/");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    assert_eq!(visitor.send(request.body(Default::default())?).await.status, 200);
+    open.close().await;
+    let hex = |trace: &Vec<Span>| trace[0].trace.iter().map(|b| format!("{b:02x}")).collect();
+    Ok(collector.traces_with("GET /").iter().map(hex).collect())
+}
+
+#[tokio::test]
+async fn a_strangers_sampling_is_not_obeyed_unless_told() -> anyhow::Result<()> {
+    let unsampled = format!("00-{TRACE}-b7ad6b7169203331-00");
+    let sampled = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let off = ("OTEL_TRACES_SAMPLER", "parentbased_always_off");
+    for (settings, parent, traces) in [
+        (&[][..], &unsampled, &[TRACE][..]),
+        (&[("TRACE_CONTEXT", "obey")], &unsampled, &[]),
+        (&[("TRACE_CONTEXT", "obey")], &sampled, &[TRACE]),
+        (&[off], &sampled, &[]),
+        (&[("TRACE_CONTEXT", "obey"), off], &sampled, &[TRACE]),
+        (&[("OTEL_TRACES_SAMPLER", "always_off")], &sampled, &[]),
+        (
+            &[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0")],
+            &sampled,
+            &[],
+        ),
+        (&[("OTEL_SDK_DISABLED", "True")], &sampled, &[]),
+        (&[("OTEL_TRACES_EXPORTER", "none")], &sampled, &[]),
+    ] {
+        let found = visit(settings, &[("traceparent", parent)]).await?;
+        assert_eq!(found, traces, "{settings:?} {parent}");
+    }
+    let linked = visit(&[("TRACE_CONTEXT", "link")], &[("traceparent", &sampled)]).await?;
+    assert!(linked.len() == 1 && linked[0] != TRACE, "{linked:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn b3_is_read_where_a_setting_says_so() -> anyhow::Result<()> {
+    let b3 = format!("{TRACE}-b7ad6b7169203331-1");
+    let multi = [("x-b3-traceid", TRACE), ("x-b3-spanid", "b7ad6b7169203331")];
+    for (list, headers, goes_on) in [
+        ("b3", &[("b3", b3.as_str())][..], true),
+        ("tracecontext,b3multi", &multi, true),
+        ("tracecontext,baggage", &multi, false),
+    ] {
+        let found = visit(&[("OTEL_PROPAGATORS", list)], headers).await?;
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0] == TRACE, goes_on, "{list}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn endless_trace_headers_spoil_no_page() -> anyhow::Result<()> {
+    let long = "x".repeat(20_000);
+    for name in ["traceparent", "tracestate", "baggage", "b3", "x-request-id"] {
+        visit(&[], &[(name, &long)]).await?;
+    }
+    Ok(())
+}
+
+/// What meshes need: the ids of a request reach every service, and its log, as they came.
+#[tokio::test]
+async fn request_ids_and_b3_headers_reach_every_service() -> anyhow::Result<()> {
+    let mut shop = Processes::ten(&settings([("RUST_LOG", "debug")])).await?;
+    shop.visitor.headers =
+        vec![("x-request-id", "req-4711".to_owned()), ("x-b3-traceid", TRACE.to_owned())];
+    buy(&mut shop.visitor).await;
+    let names: Vec<_> = shop.all.iter().map(|process| process.name).collect();
+    let said = shop.stop().await?;
+
+    for name in names {
+        let line = said.lines().find(|line| {
+            line.contains(&format!("\"service.name\":\"{name}\"")) && line.contains("req-4711")
+        });
+        let line = line.unwrap_or_else(|| panic!("{name} never says the id"));
+        assert!(line.contains(&format!("\"trace_id\":\"{TRACE}\"")), "{line}");
+    }
     Ok(())
 }

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     fn cache(ttl: &str) -> Cache<String, usize> {
-        Cache::from_env(&Env::from([("CACHE_TTL", ttl)]), |key, _| key.len()).unwrap()
+        Cache::from_env(&Env::from([("CACHE_TTL", ttl)]), |key: &String, _| key.len()).unwrap()
     }
 
     /// Answers how often it was asked.

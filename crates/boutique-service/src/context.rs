@@ -8,8 +8,9 @@ use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::propagation::TraceContext;
 use crate::timeout::{Elapsed, timeout_at};
-use crate::trace::{ServiceTracer, TraceContext};
+use crate::trace::ServiceTracer;
 
 tokio::task_local! {
     static CONTEXT: RequestContext;

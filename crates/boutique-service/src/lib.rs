@@ -16,6 +16,7 @@ mod grpc;
 mod layers;
 mod log;
 mod net;
+mod propagation;
 mod registry;
 mod run;
 mod serve;

@@ -59,8 +59,8 @@ pub(crate) fn install(env: &Env) -> Result<(), EnvError> {
     Ok(())
 }
 
-/// Formats an event as one JSON object: `timestamp`, `severity`, `message`, the fields beside them, the service and the
-/// trace.
+/// Formats an event as one JSON object: `timestamp`, `severity`, `message`, the fields beside them, the service, the
+/// trace, and the request's id where a proxy or a mesh gave it one.
 struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -86,6 +86,10 @@ where
         }
         if let Some(trace_id) = trace_id() {
             object.put("trace_id", &trace_id);
+        }
+        let request_id = |context: &RequestContext| context.trace.request_id().map(str::to_owned);
+        if let Some(request_id) = RequestContext::with(request_id).flatten() {
+            object.put("request_id", &request_id);
         }
         object.0.extend_from_slice(b"}\n");
         // JSON is text.

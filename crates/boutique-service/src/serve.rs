@@ -97,7 +97,7 @@ async fn start(spec: ServiceSpec, env: &Env, router: &Router) -> anyhow::Result<
     let router = router.with_reflection_if(env.flag("GRPC_REFLECTION")?)?;
     let context = ServiceContext {
         name: spec.name,
-        tracer: ServiceTracer::from_env(spec.name, env)?,
+        tracer: ServiceTracer::from_env(spec.name, env, router.is_http())?,
         tasks: TaskTracker::new(),
     };
     Ok(ServerHandle {

@@ -1,137 +1,63 @@
-//! Traces: the W3C context that goes with every call, and spans over OTLP when `ENABLE_TRACING=1`.
+//! Spans over OTLP when `ENABLE_TRACING=1`, by the OpenTelemetry SDK and its standard settings.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::{
-    SpanContext, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
+    Link, SpanKind, TraceContextExt as _, TraceId, Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
+use opentelemetry_sdk::trace::{
+    Sampler, SamplingResult, SdkTracer, SdkTracerProvider, ShouldSample, Span,
+};
 
 use crate::env::{Env, EnvError};
+use crate::propagation::{Formats, TraceContext};
 
 /// The bound of the last export of a process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-
-const TRACE_HEADERS: [HeaderName; 3] = [
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("baggage"),
-];
-
-/// The W3C trace context of a request, if it has one; shared, because every call of the request carries it.
-#[derive(Clone, Default)]
-pub(crate) struct TraceContext(Option<Arc<Parts>>);
-
-/// `traceparent`, `tracestate` and `baggage` as received, and this service's own span if it records one.
-#[derive(Clone, Default)]
-struct Parts {
-    headers: [Option<HeaderValue>; 3],
-    span: Option<SpanContext>,
-}
-
-impl TraceContext {
-    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
-        let headers = TRACE_HEADERS.map(|name| headers.get(name).cloned());
-        let is_present = headers.iter().any(Option::is_some);
-        Self(is_present.then(|| Arc::new(Parts { headers, span: None })))
-    }
-
-    /// Returns the same trace with `span` as the parent of what follows.
-    pub(crate) fn with_span(self, span: SpanContext) -> Self {
-        let mut parts = self.0.unwrap_or_default();
-        Arc::make_mut(&mut parts).span = Some(span);
-        Self(Some(parts))
-    }
-
-    /// Writes the context for the next service: the own span if there is one, else the headers as received.
-    pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
-        let Some(parts) = &self.0 else { return };
-        for (name, value) in TRACE_HEADERS.iter().zip(&parts.headers) {
-            if let Some(value) = value {
-                headers.insert(name, value.clone());
-            }
-        }
-        if let Some(span) = &parts.span {
-            inject(span, headers);
-        }
-    }
-
-    /// Returns the trace id as 32 hexadecimal digits.
-    pub(crate) fn id(&self) -> Option<String> {
-        match self.span() {
-            Some(span) => Some(span.trace_id().to_string()),
-            // version-traceid-spanid-flags
-            None => Some(self.header("traceparent")?.split('-').nth(1)?.to_owned()),
-        }
-    }
-
-    /// Returns the parent of a new span: the own span, or the caller's.
-    fn parent(&self) -> Context {
-        match self.span() {
-            Some(span) => Context::new().with_remote_span_context(span.clone()),
-            None => {
-                TraceContextPropagator::new().extract_with_context(&Context::new(), &Received(self))
-            }
-        }
-    }
-
-    fn span(&self) -> Option<&SpanContext> {
-        self.0.as_ref()?.span.as_ref()
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let index = TRACE_HEADERS.iter().position(|header| header == name)?;
-        self.0.as_ref()?.headers[index].as_ref()?.to_str().ok()
-    }
-}
-
-/// The received headers, as the propagator reads them.
-struct Received<'a>(&'a TraceContext);
-
-impl Extractor for Received<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.header(key)
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        Vec::new()
-    }
-}
-
-fn inject(span: &SpanContext, headers: &mut HeaderMap) {
-    struct Headers<'a>(&'a mut HeaderMap);
-    impl Injector for Headers<'_> {
-        fn set(&mut self, key: &str, value: String) {
-            let name = HeaderName::from_bytes(key.as_bytes());
-            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
-                self.0.insert(name, value);
-            }
-        }
-    }
-    let context = Context::new().with_remote_span_context(span.clone());
-    TraceContextPropagator::new().inject_context(&context, &mut Headers(headers));
-}
 
 /// The recorder of one service's spans.
 #[derive(Debug)]
 pub(crate) struct ServiceTracer {
     tracer: SdkTracer,
     provider: SdkTracerProvider,
+    formats: Formats,
+    /// True if a span of a request is the first of a trace of its own, and links to the caller's.
+    links: bool,
+}
+
+/// What the frontend does with the trace of a stranger: `TRACE_CONTEXT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strangers {
+    /// Goes on with the trace, and decides by itself whether it is sampled.
+    Continue,
+    /// Goes on with the trace and with its decision.
+    Obey,
+    /// Starts a trace of its own, which links to the other.
+    Link,
 }
 
 impl ServiceTracer {
-    /// Makes a recorder under the service's own name if `ENABLE_TRACING` is on. It exports to
-    /// `COLLECTOR_SERVICE_ADDR` (host:port) or to where the standard `OTEL_EXPORTER_OTLP_*` settings say; the SDK
-    /// reads the other `OTEL_*` settings itself.
-    pub(crate) fn from_env(service: &str, env: &Env) -> anyhow::Result<Option<Self>> {
-        if env.flag("ENABLE_TRACING")? != Some(true) {
+    /// Makes a recorder under the service's own name if `ENABLE_TRACING` is on and `OTEL_SDK_DISABLED` is not. It exports
+    /// to `COLLECTOR_SERVICE_ADDR` (host:port) or to where the standard `OTEL_EXPORTER_OTLP_*` settings say; the SDK
+    /// reads the other `OTEL_*` settings itself. `is_edge` is true for a service that strangers call.
+    pub(crate) fn from_env(
+        service: &str,
+        env: &Env,
+        is_edge: bool,
+    ) -> anyhow::Result<Option<Self>> {
+        let strangers = match env.get("TRACE_CONTEXT") {
+            _ if !is_edge => Strangers::Obey,
+            None | Some("continue") => Strangers::Continue,
+            Some("obey") => Strangers::Obey,
+            Some("link") => Strangers::Link,
+            Some(_) => Err(EnvError::new("TRACE_CONTEXT", "must be continue, obey or link"))?,
+        };
+        let is_disabled = env.get("OTEL_SDK_DISABLED").is_some_and(is_true)
+            || env.get("OTEL_TRACES_EXPORTER") == Some("none");
+        if env.flag("ENABLE_TRACING")? != Some(true) || is_disabled {
             return Ok(None);
         }
         let mut exporter = SpanExporter::builder().with_tonic();
@@ -148,8 +74,19 @@ impl ServiceTracer {
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_resource(Resource::builder().with_service_name(name).build())
+            .with_sampler(sampler(env, strangers))
             .build();
-        Ok(Some(Self { tracer: provider.tracer("boutique-service"), provider }))
+        Ok(Some(Self {
+            tracer: provider.tracer("boutique-service"),
+            provider,
+            formats: formats(env),
+            links: strangers == Strangers::Link,
+        }))
+    }
+
+    /// Returns the formats in which the service writes its spans into headers.
+    pub(crate) fn formats(&self) -> Formats {
+        self.formats
     }
 
     /// Starts a span below `trace`.
@@ -160,8 +97,18 @@ impl ServiceTracer {
         attributes: Vec<KeyValue>,
         trace: &TraceContext,
     ) -> Span {
-        let builder = self.tracer.span_builder(name).with_kind(kind).with_attributes(attributes);
-        self.tracer.build_with_context(builder, &trace.parent())
+        let starts_anew = self.links && kind == SpanKind::Server;
+        let mut builder =
+            self.tracer.span_builder(name).with_kind(kind).with_attributes(attributes);
+        let mut parent = trace.parent(self.formats);
+        if starts_anew {
+            let other = parent.span().span_context().clone();
+            if other.is_valid() {
+                builder = builder.with_links(vec![Link::with_context(other)]);
+            }
+            parent = Context::new();
+        }
+        self.tracer.build_with_context(builder, &parent)
     }
 
     /// Exports the remaining spans, within a bound. The SDK blocks, so this runs on a blocking thread.
@@ -173,5 +120,80 @@ impl ServiceTracer {
             Ok(Ok(Ok(()))) => {}
             Ok(_) | Err(_) => tracing::warn!("gave up on exporting the last spans"),
         }
+    }
+}
+
+/// The boolean settings of OpenTelemetry are `true` in any case; all else is false.
+fn is_true(value: &str) -> bool {
+    value.trim().eq_ignore_ascii_case("true")
+}
+
+/// The formats of `OTEL_PROPAGATORS`; names that are not known are told once and ignored, as its specification says.
+fn formats(env: &Env) -> Formats {
+    let Some(list) = env.get("OTEL_PROPAGATORS") else { return Formats::DEFAULT };
+    let (formats, unknown) = Formats::parse(list);
+    if !unknown.is_empty() {
+        tracing::warn!(unknown = unknown.join(","), "ignored a part of OTEL_PROPAGATORS");
+    }
+    formats
+}
+
+/// The sampler of `OTEL_TRACES_SAMPLER` with its argument.
+fn sampler(env: &Env, strangers: Strangers) -> EdgeSampler {
+    let ratio = || {
+        let ratio = env.get("OTEL_TRACES_SAMPLER_ARG").and_then(|arg| arg.trim().parse().ok());
+        let ratio = ratio.filter(|ratio| (0.0..=1.0).contains(ratio));
+        Sampler::TraceIdRatioBased(ratio.unwrap_or_else(|| {
+            tracing::warn!(
+                "OTEL_TRACES_SAMPLER_ARG must be a ratio of 0 to 1: sampling all traces"
+            );
+            1.0
+        }))
+    };
+    let name = env.get("OTEL_TRACES_SAMPLER").unwrap_or("parentbased_always_on").trim();
+    let (root, is_parent_based) = match name.strip_prefix("parentbased_") {
+        Some(root) => (root, true),
+        None => (name, false),
+    };
+    let root = match root {
+        "always_on" => Sampler::AlwaysOn,
+        "always_off" => Sampler::AlwaysOff,
+        "traceidratio" => ratio(),
+        _ => {
+            tracing::warn!(
+                sampler = name.chars().take(40).collect::<String>(),
+                "OTEL_TRACES_SAMPLER names no sampler that is here: sampling all traces",
+            );
+            Sampler::AlwaysOn
+        }
+    };
+    let inner = match is_parent_based {
+        true => Sampler::ParentBased(Box::new(root.clone())),
+        false => root.clone(),
+    };
+    EdgeSampler { root, inner, decides: strangers != Strangers::Obey }
+}
+
+/// Decides for the requests of strangers by itself, and for all else by its parent.
+#[derive(Debug, Clone)]
+struct EdgeSampler {
+    root: Sampler,
+    inner: Sampler,
+    decides: bool,
+}
+
+impl ShouldSample for EdgeSampler {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace_id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let is_edge = self.decides && *kind == SpanKind::Server;
+        let sampler = if is_edge { &self.root } else { &self.inner };
+        sampler.should_sample(parent, trace_id, name, kind, attributes, links)
     }
 }

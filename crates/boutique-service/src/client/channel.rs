@@ -21,9 +21,9 @@ use crate::env::{Env, EnvError};
 use crate::grpc;
 use crate::layers::{DeadlineLayer, Reply, Request, RequestInfo, TraceLayer};
 use crate::net::Target;
+use crate::propagation::TraceContext;
 use crate::registry::{INPROC, Registry};
 use crate::server::Endpoint;
-use crate::trace::TraceContext;
 
 /// The part of its own time that a caller keeps, so that a late answer is told apart from a lost one.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(10);

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use crate::grpc;
 use crate::net::Target;
-use crate::trace::TraceContext;
+use crate::propagation::TraceContext;
 
 /// A request: its message in any form, and its information, which is shared because every layer passes it on.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ use tower::{Layer, Service};
 use super::request::{Observed, Observer, is_server_error};
 use super::{Ending, Protocol, Reply, Request, RequestInfo};
 use crate::context::{RequestContext, ServiceContext};
+use crate::propagation::Formats;
 
 /// Adds [`Trace`].
 #[derive(Clone)]
@@ -67,7 +68,7 @@ where
         if let Some(recording) = &recording {
             let info = Arc::make_mut(&mut request.info);
             let trace = std::mem::take(&mut info.trace);
-            info.trace = trace.with_span(recording.span.span_context().clone());
+            info.trace = trace.with_span(recording.span.span_context().clone(), recording.formats);
         }
         Observed::new(self.inner.call(request), recording)
     }
@@ -102,12 +103,14 @@ fn record(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Optio
         }
     };
     let span = tracer.start(name, kind, attributes, &info.trace);
-    Some(Box::new(Recording { span, method: info.method.clone(), fails }))
+    let formats = tracer.formats();
+    Some(Box::new(Recording { span, formats, method: info.method.clone(), fails }))
 }
 
 /// A span that ends with its request.
 pub(crate) struct Recording {
     span: Span,
+    formats: Formats,
     method: http::Method,
     fails: fn(Code) -> bool,
 }

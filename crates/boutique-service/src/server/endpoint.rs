@@ -18,8 +18,8 @@ use crate::layers::{
     Request, RequestInfo, TraceLayer,
 };
 use crate::net::Target;
+use crate::propagation::TraceContext;
 use crate::timeout::timeout_at;
-use crate::trace::TraceContext;
 
 /// How long the message of a unary call may take to arrive, whatever its deadline.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);

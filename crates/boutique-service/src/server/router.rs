@@ -98,6 +98,11 @@ impl Router {
         self.ready.clone().filter(|ready| !*ready.borrow())
     }
 
+    /// Returns true if it has HTTP routes.
+    pub(crate) fn is_http(&self) -> bool {
+        self.is_http
+    }
+
     /// The names of its gRPC services.
     pub(crate) fn names(&self) -> &[&'static str] {
         &self.names

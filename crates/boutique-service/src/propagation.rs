@@ -1,0 +1,473 @@
+//! The trace context of a request as headers, from hop to hop: W3C, B3 and `x-request-id`. What is malformed or longer
+//! than its format allows is dropped, because every call of the request repeats it.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::Context;
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
+
+/// The W3C limits of `tracestate` and `baggage`, in bytes.
+const MAX_TRACE_STATE: usize = 512;
+const MAX_BAGGAGE: usize = 8192;
+/// The longest id, in bytes.
+const MAX_ID: usize = 128;
+
+/// A header that is passed on. Its name is one of [`HEADERS`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    TraceParent,
+    TraceState,
+    Baggage,
+    B3,
+    B3Multi,
+    Id,
+}
+
+static HEADERS: [(HeaderName, Kind); 12] = [
+    (HeaderName::from_static("traceparent"), Kind::TraceParent),
+    (HeaderName::from_static("tracestate"), Kind::TraceState),
+    (HeaderName::from_static("baggage"), Kind::Baggage),
+    (HeaderName::from_static("b3"), Kind::B3),
+    (HeaderName::from_static("x-b3-traceid"), Kind::B3Multi),
+    (HeaderName::from_static("x-b3-spanid"), Kind::B3Multi),
+    (HeaderName::from_static("x-b3-parentspanid"), Kind::B3Multi),
+    (HeaderName::from_static("x-b3-sampled"), Kind::B3Multi),
+    (HeaderName::from_static("x-b3-flags"), Kind::B3Multi),
+    (HeaderName::from_static("x-request-id"), Kind::Id),
+    (HeaderName::from_static("x-ot-span-context"), Kind::Id),
+    (HeaderName::from_static("x-cloud-trace-context"), Kind::Id),
+];
+
+/// The formats in which a service reads and writes its own spans: `OTEL_PROPAGATORS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Formats {
+    pub(crate) trace_context: bool,
+    pub(crate) baggage: bool,
+    pub(crate) b3: bool,
+    pub(crate) b3_multi: bool,
+}
+
+/// The context of a request, if it has one; shared, because every call of the request carries it.
+#[derive(Clone, Default)]
+pub(crate) struct TraceContext(Option<Arc<Parts>>);
+
+/// The headers as received, and this service's own span if it records one.
+#[derive(Clone, Default)]
+struct Parts {
+    received: Vec<(HeaderName, Kind, HeaderValue)>,
+    own: Option<(SpanContext, Formats)>,
+}
+
+impl TraceContext {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
+        let mut received = Vec::new();
+        for (name, value) in headers {
+            // All of them begin with one of three letters; most headers do not.
+            if !matches!(name.as_str().as_bytes().first(), Some(b't' | b'b' | b'x')) {
+                continue;
+            }
+            let known = HEADERS.iter().find(|(known, _)| known == name);
+            if let Some((name, kind)) = known
+                && is_valid(name, *kind, value)
+            {
+                received.push((name.clone(), *kind, value.clone()));
+            }
+        }
+        if received.is_empty() {
+            return Self(None);
+        }
+        drop_invalid(&mut received);
+        Self((!received.is_empty()).then(|| Arc::new(Parts { received, own: None })))
+    }
+
+    /// Returns the same trace with `span` as the parent of what follows, written in these formats.
+    pub(crate) fn with_span(self, span: SpanContext, formats: Formats) -> Self {
+        let mut parts = self.0.unwrap_or_default();
+        Arc::make_mut(&mut parts).own = Some((span, formats));
+        Self(Some(parts))
+    }
+
+    /// Writes the context for the next service: the headers as received, but for those that the own span replaces.
+    pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
+        let Some(parts) = &self.0 else { return };
+        let own = parts.own.as_ref();
+        for (name, kind, value) in &parts.received {
+            if own.is_none_or(|(_, formats)| !formats.replace(*kind)) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        if let Some((span, formats)) = own {
+            formats.write(span, headers);
+        }
+    }
+
+    /// Returns the trace id as hexadecimal digits.
+    pub(crate) fn id(&self) -> Option<String> {
+        let parts = self.0.as_ref()?;
+        if let Some((span, _)) = &parts.own {
+            return Some(span.trace_id().to_string());
+        }
+        // version-traceid-spanid-flags
+        let by_w3c = parts.get("traceparent").and_then(|text| text.split('-').nth(1));
+        let by_b3 = || parts.get("b3").and_then(|text| text.split_once('-')).map(|(id, _)| id);
+        by_w3c.or_else(by_b3).or_else(|| parts.get("x-b3-traceid")).map(str::to_owned)
+    }
+
+    /// Returns `x-request-id`.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.0.as_ref()?.get("x-request-id")
+    }
+
+    /// Returns the parent of a new span: the own span, or the caller's in one of these formats.
+    pub(crate) fn parent(&self, formats: Formats) -> Context {
+        let span = self.0.as_ref().and_then(|parts| match &parts.own {
+            Some((span, _)) => Some(span.clone()),
+            None => parts.remote_span(formats),
+        });
+        match span {
+            Some(span) => Context::new().with_remote_span_context(span),
+            None => Context::new(),
+        }
+    }
+}
+
+impl Parts {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.received.iter().find(|(known, ..)| known == name)?.2.to_str().ok()
+    }
+
+    fn remote_span(&self, formats: Formats) -> Option<SpanContext> {
+        let by_w3c = || {
+            let mut parts = self.get("traceparent")?.split('-').skip(1);
+            let (trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?);
+            let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()? & 1);
+            let state = self.get("tracestate").and_then(|text| text.parse().ok());
+            context(trace, span, flags, state.unwrap_or_default())
+        };
+        let by_b3 = || {
+            let mut parts = self.get("b3")?.split('-');
+            let (trace, span) = (parts.next()?, parts.next()?);
+            context(trace, span, sampled(parts.next()), TraceState::default())
+        };
+        let by_b3_multi = || {
+            let is_debug = self.get("x-b3-flags") == Some("1");
+            let said = if is_debug { Some("d") } else { self.get("x-b3-sampled") };
+            let (trace, span) = (self.get("x-b3-traceid")?, self.get("x-b3-spanid")?);
+            context(trace, span, sampled(said), TraceState::default())
+        };
+        let w3c = formats.trace_context.then(by_w3c).flatten();
+        let b3 = || formats.b3.then(by_b3).flatten();
+        let b3_multi = || formats.b3_multi.then(by_b3_multi).flatten();
+        w3c.or_else(b3).or_else(b3_multi)
+    }
+}
+
+fn context(trace: &str, span: &str, flags: TraceFlags, state: TraceState) -> Option<SpanContext> {
+    let trace = TraceId::from_hex(trace).ok()?;
+    let span = SpanId::from_hex(span).ok()?;
+    let context = SpanContext::new(trace, span, flags, true, state);
+    context.is_valid().then_some(context)
+}
+
+/// B3's decision; where it is left to whoever is called, that is to sample.
+fn sampled(text: Option<&str>) -> TraceFlags {
+    match text {
+        Some("0" | "false") => TraceFlags::NOT_SAMPLED,
+        Some(_) | None => TraceFlags::SAMPLED,
+    }
+}
+
+impl Formats {
+    pub(crate) const DEFAULT: Self =
+        Self { trace_context: true, baggage: true, b3: false, b3_multi: false };
+    const NONE: Self = Self { trace_context: false, baggage: false, b3: false, b3_multi: false };
+
+    /// Parses a list such as `tracecontext,baggage,b3`; returns the names that are not known beside it.
+    pub(crate) fn parse(list: &str) -> (Self, Vec<&str>) {
+        let (mut formats, mut unknown) = (Self::NONE, Vec::new());
+        for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            match name.to_ascii_lowercase().as_str() {
+                "tracecontext" => formats.trace_context = true,
+                "baggage" => formats.baggage = true,
+                "b3" => formats.b3 = true,
+                "b3multi" => formats.b3_multi = true,
+                "none" => {}
+                _ => unknown.push(name),
+            }
+        }
+        (formats, unknown)
+    }
+
+    /// Returns true if the own span takes the place of a header of this kind.
+    fn replace(self, kind: Kind) -> bool {
+        match kind {
+            Kind::TraceParent | Kind::TraceState => self.trace_context,
+            Kind::B3 => self.b3,
+            Kind::B3Multi => self.b3_multi,
+            Kind::Baggage => !self.baggage,
+            Kind::Id => false,
+        }
+    }
+
+    fn write(self, span: &SpanContext, headers: &mut HeaderMap) {
+        let (trace, id) = (span.trace_id(), span.span_id());
+        let flag = u8::from(span.is_sampled());
+        let mut put = |name: &'static str, value: String| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        if self.trace_context {
+            put("traceparent", format!("00-{trace}-{id}-{flag:02x}"));
+            let state = span.trace_state().header();
+            if !state.is_empty() {
+                put("tracestate", state);
+            }
+        }
+        if self.b3 {
+            put("b3", format!("{trace}-{id}-{flag}"));
+        }
+        if self.b3_multi {
+            put("x-b3-traceid", trace.to_string());
+            put("x-b3-spanid", id.to_string());
+            put("x-b3-sampled", flag.to_string());
+        }
+    }
+}
+
+/// Drops what is only valid together: `traceparent` that came twice, `tracestate` without it, and baggage that is longer
+/// than allowed over all its lines.
+fn drop_invalid(received: &mut Vec<(HeaderName, Kind, HeaderValue)>) {
+    let count = |kind| received.iter().filter(|(_, known, _)| *known == kind).count();
+    let has_one_parent = count(Kind::TraceParent) == 1;
+    let total = |kind| -> usize {
+        received.iter().filter(|(_, known, _)| *known == kind).map(|(.., value)| value.len()).sum()
+    };
+    let (state, baggage) = (total(Kind::TraceState), total(Kind::Baggage));
+    let mut seen = Vec::new();
+    received.retain(|(name, kind, _)| match kind {
+        Kind::TraceParent => has_one_parent,
+        Kind::TraceState => has_one_parent && state <= MAX_TRACE_STATE,
+        Kind::Baggage => baggage <= MAX_BAGGAGE,
+        Kind::B3 | Kind::B3Multi | Kind::Id => {
+            let is_first = !seen.contains(name);
+            seen.push(name.clone());
+            is_first
+        }
+    });
+}
+
+fn is_valid(name: &HeaderName, kind: Kind, value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    match kind {
+        Kind::TraceParent => is_trace_parent(text),
+        Kind::TraceState => text.len() <= MAX_TRACE_STATE,
+        Kind::Baggage => text.len() <= MAX_BAGGAGE,
+        Kind::B3 => is_b3(text),
+        Kind::B3Multi => match name.as_str() {
+            "x-b3-traceid" => is_hex(text, 32) || is_hex(text, 16),
+            "x-b3-spanid" | "x-b3-parentspanid" => is_hex(text, 16),
+            _ => matches!(text, "0" | "1" | "d" | "true" | "false"),
+        },
+        Kind::Id => {
+            (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        }
+    }
+}
+
+/// `version-traceid-spanid-flags`; later versions may have more after it.
+fn is_trace_parent(text: &str) -> bool {
+    let parts: Vec<_> = text.splitn(5, '-').collect();
+    let [version, trace, span, flags, rest @ ..] = parts.as_slice() else { return false };
+    let lower = |text: &str| !text.bytes().any(|b| b.is_ascii_uppercase());
+    let is_zero = |text: &str| text.bytes().all(|b| b == b'0');
+    is_hex(version, 2)
+        && *version != "ff"
+        && (rest.is_empty() || *version != "00")
+        && is_hex(trace, 32)
+        && is_hex(span, 16)
+        && is_hex(flags, 2)
+        && !is_zero(trace)
+        && !is_zero(span)
+        && lower(&text[..55])
+        && text.len() <= MAX_ID
+}
+
+/// `traceid-spanid[-sampled[-parentspanid]]`, or the decision alone.
+fn is_b3(text: &str) -> bool {
+    let is_decision = |text: &str| matches!(text, "0" | "1" | "d");
+    let parts: Vec<_> = text.split('-').collect();
+    match parts.as_slice() {
+        [decision] => is_decision(decision),
+        [trace, span, rest @ ..] => {
+            (is_hex(trace, 32) || is_hex(trace, 16))
+                && is_hex(span, 16)
+                && rest.len() <= 2
+                && rest.first().is_none_or(|decision| is_decision(decision))
+                && rest.get(1).is_none_or(|parent| is_hex(parent, 16))
+        }
+        [] => false,
+    }
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    /// What is passed on of these headers, sorted.
+    fn passed(headers: &[(&str, &str)]) -> Vec<(String, String)> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        let mut written = HeaderMap::new();
+        TraceContext::from_headers(&map).write_to(&mut written);
+        let text = |(name, value): (&HeaderName, &HeaderValue)| {
+            (name.to_string(), value.to_str().unwrap().to_owned())
+        };
+        let mut written: Vec<_> = written.iter().map(text).collect();
+        written.sort();
+        written
+    }
+
+    #[test]
+    fn well_formed_headers_pass_as_they_came() {
+        for (name, value) in [
+            ("traceparent", PARENT),
+            ("traceparent", "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what"),
+            ("baggage", "user=1,tenant=a%20b;p=1"),
+            ("b3", "0"),
+            ("b3", "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"),
+            ("b3", "8448eb211c80319c-b7ad6b7169203331-d-05e3ac9a4f6e3b90"),
+            ("x-b3-traceid", TRACE),
+            ("x-b3-spanid", "B7AD6B7169203331"),
+            ("x-b3-parentspanid", "b7ad6b7169203331"),
+            ("x-b3-sampled", "true"),
+            ("x-b3-flags", "1"),
+            ("x-request-id", "2f1c6f2e-7d61-4a8b-9d3e-3c9a4a1d2b00"),
+            ("x-cloud-trace-context", "105445aa7843bc8bf206b12000100000/1;o=1"),
+        ] {
+            assert_eq!(passed(&[(name, value)]), [(name.to_owned(), value.to_owned())]);
+        }
+        let both = [("traceparent", PARENT), ("tracestate", "a=1,b=2")];
+        assert_eq!(passed(&both).len(), 2);
+        let lines = [("baggage", "a=1"), ("baggage", "b=2")];
+        assert_eq!(passed(&lines).len(), 2);
+    }
+
+    #[test]
+    fn malformed_and_endless_headers_are_dropped() {
+        let long = "x".repeat(20_000);
+        let longer_id = "x".repeat(129);
+        for (name, value) in [
+            ("traceparent", ""),
+            ("traceparent", "nonsense"),
+            ("traceparent", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+            ("traceparent", "00-00000000000000000000000000000000-b7ad6b7169203331-01"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"),
+            ("traceparent", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"),
+            ("traceparent", "00-é"),
+            ("tracestate", "a=1"),
+            ("traceparent", &long),
+            ("baggage", &long),
+            ("b3", &long),
+            ("b3", "x-y"),
+            ("b3", "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-2"),
+            ("x-b3-traceid", "1"),
+            ("x-b3-sampled", "maybe"),
+            ("x-request-id", ""),
+            ("x-request-id", "a b"),
+            ("x-request-id", &longer_id),
+            ("x-other", "1"),
+        ] {
+            if let Ok(value) = HeaderValue::try_from(value)
+                && value.to_str().is_err()
+            {
+                continue;
+            }
+            assert_eq!(passed(&[(name, value)]), [], "{name}: {}", &value[..value.len().min(60)]);
+        }
+        assert_eq!(passed(&[("traceparent", PARENT), ("traceparent", PARENT)]), []);
+        let state = "x".repeat(513);
+        assert_eq!(passed(&[("traceparent", PARENT), ("tracestate", &state)]).len(), 1);
+        let half = "x".repeat(5_000);
+        assert_eq!(passed(&[("baggage", &half), ("baggage", &half)]), []);
+    }
+
+    #[test]
+    fn own_span_takes_the_place_of_its_formats_alone() {
+        let mut map = HeaderMap::new();
+        for (name, value) in [
+            ("traceparent", PARENT),
+            ("tracestate", "a=1"),
+            ("baggage", "b=2"),
+            ("b3", "1"),
+            ("x-b3-traceid", TRACE),
+            ("x-request-id", "r"),
+        ] {
+            map.insert(name, value.parse().unwrap());
+        }
+        let span = SpanContext::new(
+            TraceId::from_hex(TRACE).unwrap(),
+            SpanId::from_hex("00f067aa0ba902b7").unwrap(),
+            TraceFlags::NOT_SAMPLED,
+            false,
+            TraceState::default(),
+        );
+        for (list, own, kept) in [
+            (
+                "tracecontext,baggage",
+                "traceparent",
+                &["baggage", "b3", "x-b3-traceid", "x-request-id"][..],
+            ),
+            ("b3", "b3", &["traceparent", "tracestate", "x-b3-traceid", "x-request-id"]),
+            (
+                "b3multi,baggage",
+                "x-b3-spanid",
+                &["traceparent", "tracestate", "baggage", "b3", "x-request-id"],
+            ),
+        ] {
+            let (formats, unknown) = Formats::parse(list);
+            assert!(unknown.is_empty());
+            let mut written = HeaderMap::new();
+            let context = TraceContext::from_headers(&map).with_span(span.clone(), formats);
+            assert_eq!(context.id().unwrap(), TRACE);
+            context.write_to(&mut written);
+            assert!(written[own].to_str().unwrap().contains("00f067aa0ba902b7"), "{list}");
+            for name in kept {
+                assert_eq!(written.get(*name), map.get(*name), "{list}: {name}");
+            }
+        }
+        assert_eq!(Formats::parse("tracecontext, jaeger,none").1, ["jaeger"]);
+    }
+
+    #[test]
+    fn parent_is_read_in_the_formats_that_are_on() {
+        for (name, value, list, is_sampled) in [
+            ("traceparent", PARENT, "tracecontext", Some(true)),
+            ("traceparent", PARENT, "b3", None),
+            ("b3", "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0", "b3", Some(false)),
+            ("b3", "8448eb211c80319c-b7ad6b7169203331", "tracecontext,b3", Some(true)),
+            ("b3", "1", "b3", None),
+            ("x-b3-traceid", TRACE, "b3multi", None),
+        ] {
+            let mut map = HeaderMap::new();
+            map.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            let parent = TraceContext::from_headers(&map).parent(Formats::parse(list).0);
+            let span = parent.span();
+            let span = span.span_context();
+            assert_eq!(span.is_valid().then(|| span.is_sampled()), is_sampled, "{name} {list}");
+        }
+    }
+}
