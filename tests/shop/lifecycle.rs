@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use boutique_proto::services::SERVICES;
 use boutique_test::connect;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use boutique_test::{Process, Processes, binary, settings};
+use boutique_test::{Process, Processes, Visitor, binary, settings};
 
 /// Bad inputs C-01 and C-03, promise E10: exit code 2, and one line that names the setting.
 #[tokio::test]
@@ -233,6 +233,11 @@ async fn a_second_signal_leaves_at_once() -> anyhow::Result<()> {
     let began = Instant::now();
     service.signal("-TERM");
     while is_serving().await? {}
+    // Within a second it is the same signal.
+    service.signal("-TERM");
+    while began.elapsed() < Duration::from_millis(1100) {
+        assert!(!is_serving().await?);
+    }
     service.signal("-TERM");
     let (status, output) = service.wait().await?;
     assert_eq!(status.code(), Some(1), "{output}");
@@ -305,5 +310,54 @@ async fn a_log_line_has_upstreams_shape() -> anyhow::Result<()> {
         assert_eq!(access[field].is_number(), is_number, "{field}: {access}");
     }
     assert!(said.contains("\"order.id\"") && said.contains("\"transaction.id\""));
+    Ok(())
+}
+
+/// Nobody reads the log: a stuck log driver, a paused terminal.
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_nothing_up() -> anyhow::Result<()> {
+    let mut command = tokio::process::Command::new(binary("boutique")?);
+    command.env_clear().env("PORT", "0").kill_on_drop(true).stdout(std::process::Stdio::piped());
+    let mut shop = command.spawn()?;
+    let mut log = tokio::io::BufReader::new(shop.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("http://localhost:") {
+        line.clear();
+        anyhow::ensure!(log.read_line(&mut line).await? > 0, "it ends");
+    }
+    let address = line.split("http://localhost:").nth(1).unwrap();
+    let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+
+    // A megabyte and a half of lines; a pipe holds 64 kB, the queue a megabyte.
+    let mut visitor = Visitor::new(format!("http://127.0.0.1:{port}"));
+    for _ in 0..6_000 {
+        let answer = tokio::time::timeout(Duration::from_secs(10), visitor.get("/nothing")).await?;
+        assert_eq!(answer.status, 404);
+    }
+    let memory = std::fs::read_to_string(format!("/proc/{}/status", shop.id().unwrap()))?;
+    let rss = memory.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim();
+    let rss: u64 = rss.trim_end_matches("kB").trim().parse()?;
+    assert!(rss < 64 * 1024, "{rss} kB");
+
+    // Read again, it says how much is missing.
+    loop {
+        line.clear();
+        anyhow::ensure!(log.read_line(&mut line).await? > 0, "it ends");
+        if line.contains("log.dropped") {
+            break;
+        }
+    }
+    let told: serde_json::Value = serde_json::from_str(&line)?;
+    assert_eq!(told["severity"], "warning");
+    assert!(told["log.dropped"].as_u64().unwrap() > 0, "{line}");
+
+    // And once more unread, it ends when it is told to.
+    for _ in 0..1_000 {
+        visitor.get("/nothing").await;
+    }
+    let status = std::process::Command::new("kill").arg(shop.id().unwrap().to_string()).status()?;
+    assert!(status.success());
+    let left = tokio::time::timeout(Duration::from_secs(10), shop.wait()).await??;
+    assert_eq!(left.code(), Some(0));
     Ok(())
 }

@@ -23,7 +23,7 @@ use crate::timeout::{TimeoutAt, timeout_at};
 /// The compression flag and the length before each message.
 pub(crate) const FRAME_HEADER: usize = 5;
 /// The largest message in bytes; gRPC's default.
-const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("grpc-rust-boutique/", env!("CARGO_PKG_VERSION")));
 
@@ -75,11 +75,25 @@ pub(crate) fn request<B>(
 }
 
 /// Collects a body of at most one message; a larger one fails with a [`LengthLimitError`].
-async fn collect<B>(body: B) -> Result<Collected<Bytes>, BoxError>
+async fn collect<B>(body: B, max: usize) -> Result<Collected<Bytes>, BoxError>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    Limited::new(body, FRAME_HEADER + MAX_MESSAGE).collect().await
+    Limited::new(body, FRAME_HEADER + max).collect().await
+}
+
+/// Returns the error or its nearest source that is of this type.
+fn find<'a, E: StdError + 'static>(
+    error: &'a (dyn StdError + Send + Sync + 'static),
+) -> Option<&'a E> {
+    let mut next: Option<&'a (dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// The length of the first message in a body, if its frame header is complete.
@@ -88,15 +102,17 @@ fn message_length(body: &[u8]) -> Option<usize> {
     Some(u32::from_be_bytes(length) as usize)
 }
 
-/// Collects the body of a unary request, which must be one message of at most 4 MiB. tonic would answer a larger
+/// Collects the body of a unary request, which must be one message of at most `max` bytes. tonic would answer a larger
 /// one with another code, and take the first of several.
-pub(crate) async fn collect_request<B>(body: B) -> Result<Bytes, Status>
+pub(crate) async fn collect_request<B>(body: B, max: usize) -> Result<Bytes, Status>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let body = collect(body).await.map_err(|error| {
+    let body = collect(body, max).await.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            Status::resource_exhausted("the message is larger than 4 MiB")
+            Status::resource_exhausted(format!("the message is larger than {max} bytes"))
+        } else if let Some(status) = find::<Status>(&*error) {
+            Status::new(status.code(), status.message())
         } else {
             Status::internal("the message did not arrive whole")
         }
@@ -118,7 +134,7 @@ pub(crate) async fn collect_reply<B>(
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let body = collect(body).await.map_err(|error| {
+    let body = collect(body, MAX_MESSAGE).await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             Status::resource_exhausted(format!("{method} answers more than 4 MiB"))
         } else {

@@ -15,6 +15,7 @@ mod env;
 mod grpc;
 mod layers;
 mod log;
+mod memory;
 mod net;
 mod propagation;
 mod registry;

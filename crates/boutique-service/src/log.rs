@@ -2,32 +2,29 @@
 //! text on a terminal. Lines of a thread that serves requests are written together: when it has nothing else to do, and
 //! at most every 10 ms.
 
+mod writer;
+
 use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal as _, Write as _};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::io::{self, IsTerminal as _};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime as Rfc3339};
-use tracing_subscriber::fmt::{
-    self as fmt_layer, FmtContext, FormatEvent, FormatFields, MakeWriter,
-};
+use tracing_subscriber::fmt::{self as fmt_layer, FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::writer::Batched;
+pub(crate) use self::writer::{defer_writes, flush, on_thread_park};
 use crate::context::{RequestContext, trace_id};
 use crate::env::{Env, EnvError};
-
-/// The most bytes that wait to be written, however busy the thread is.
-const MAX_WAITING: usize = 16 * 1024;
-/// How long lines wait behind others that have just been written.
-const MAX_DELAY: Duration = Duration::from_millis(10);
 
 /// Installs the log: `RUST_LOG` as a list of `target=level`, `info` by default, and `LOG_FORMAT`, by default `pretty`
 /// on a terminal and `json` elsewhere. Where a log is installed already, as in tests, it stays.
@@ -41,7 +38,7 @@ pub(crate) fn install(env: &Env) -> Result<(), EnvError> {
         None => io::stdout().is_terminal(),
         Some(_) => return Err(EnvError::new("LOG_FORMAT", "must be json or pretty")),
     };
-    let layer = fmt_layer::layer().with_writer(Batched { is_urgent: false });
+    let layer = fmt_layer::layer().with_writer(Batched::default());
     let layer = if is_pretty {
         let has_colors = io::stdout().is_terminal() && env.get("NO_COLOR").is_none();
         layer.event_format(Pretty { has_colors }).boxed()
@@ -49,6 +46,7 @@ pub(crate) fn install(env: &Env) -> Result<(), EnvError> {
         layer.event_format(JsonLines).boxed()
     };
     if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_ok() {
+        writer::start();
         std::panic::set_hook(Box::new(|panic| {
             // Only a literal is safe to print: a formatted text may hold what a customer sent.
             let text = panic.payload().downcast_ref::<&str>().unwrap_or(&"see the location");
@@ -259,114 +257,6 @@ impl Clock {
         }
         write!(writer, "{}{:06}Z", self.text, since.subsec_micros())
     }
-}
-
-/// Writes lines to stdout, together with those of the same thread that follow soon; an urgent one at once.
-#[derive(Clone, Copy)]
-struct Batched {
-    is_urgent: bool,
-}
-
-impl<'a> MakeWriter<'a> for Batched {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        *self
-    }
-
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self {
-        Self { is_urgent: *metadata.level() <= Level::WARN }
-    }
-}
-
-impl io::Write for Batched {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let kept = WAITING.try_with(|waiting| {
-            let waiting = &mut *waiting.borrow_mut();
-            waiting.lines.extend_from_slice(line);
-            if self.is_urgent || !waiting.may_wait || waiting.lines.len() >= MAX_WAITING {
-                waiting.write();
-            }
-        });
-        if kept.is_err() {
-            // At the very end of a thread nothing can wait any more.
-            write_out(line);
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Lines that wait to be written.
-struct Waiting {
-    lines: Vec<u8>,
-    /// Whether somebody writes them when this thread has nothing else to do.
-    may_wait: bool,
-    /// When this thread wrote last.
-    written: Option<Instant>,
-    /// Whether there is a task that will write them.
-    has_writer: bool,
-}
-
-impl Waiting {
-    fn write(&mut self) {
-        if !self.lines.is_empty() {
-            self.written = Some(Instant::now());
-            write_out(&self.lines);
-            self.lines.clear();
-        }
-    }
-}
-
-thread_local! {
-    static WAITING: RefCell<Waiting> = const {
-        RefCell::new(Waiting {
-            lines: Vec::new(),
-            may_wait: false,
-            written: None,
-            has_writer: false,
-        })
-    };
-}
-
-/// Lets this thread's lines wait for [`on_thread_park`] and [`flush`].
-pub(crate) fn defer_writes() {
-    WAITING.with_borrow_mut(|waiting| waiting.may_wait = true);
-}
-
-/// Writes this thread's lines when it has nothing else to do, or leaves them to a task if others have just been written:
-/// a busy thread parks many thousand times a second.
-pub(crate) fn on_thread_park() {
-    WAITING.with_borrow_mut(|waiting| {
-        if waiting.lines.is_empty() || waiting.has_writer {
-            return;
-        }
-        if waiting.written.is_none_or(|written| written.elapsed() >= MAX_DELAY) {
-            return waiting.write();
-        }
-        waiting.has_writer = true;
-        tokio::spawn(async {
-            tokio::time::sleep(MAX_DELAY).await;
-            WAITING.with_borrow_mut(|waiting| {
-                waiting.has_writer = false;
-                waiting.write();
-            });
-        });
-    });
-}
-
-/// Writes this thread's lines.
-pub(crate) fn flush() {
-    // At the very end of a thread nothing can wait any more.
-    let _ = WAITING.try_with(|waiting| waiting.borrow_mut().write());
-}
-
-fn write_out(lines: &[u8]) {
-    // Where stdout is gone, there is nobody left to tell.
-    let _ = io::stdout().lock().write_all(lines);
 }
 
 #[cfg(test)]

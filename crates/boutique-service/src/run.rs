@@ -10,6 +10,7 @@ use boutique_proto::services::{MethodSpec, ServiceSpec, Threads};
 use boutique_proto::{Rpc as _, UnaryChannel as _};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -20,6 +21,9 @@ use crate::log;
 use crate::registry::Registry;
 use crate::serve::{ServerHandle, port, spawn};
 use crate::server::{Check, Router};
+
+/// How long further signals count as the first one: GNU timeout and some shells send it to the process and to its group.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// A service's health as `healthcheck` calls it. No process has a setting of this name.
 const HEALTH: ServiceSpec = ServiceSpec {
@@ -52,8 +56,8 @@ pub fn run(
     }
 }
 
-/// Runs what `start` starts until SIGTERM or SIGINT, then stops it, the last started first. A second signal ends the
-/// process at once.
+/// Runs what `start` starts until SIGTERM or SIGINT, then stops it, the last started first. A second signal
+/// ends the process at once, unless it comes within a second.
 pub fn run_all(
     name: &'static str,
     env: Env,
@@ -98,10 +102,21 @@ fn try_run_all(
             }
             Ok(())
         };
+        let second = async {
+            let began = Instant::now();
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if began.elapsed() >= SAME_SIGNAL {
+                    return;
+                }
+            }
+        };
         tokio::select! {
             stopped = stop => stopped,
-            _ = terminate.recv() => Err(anyhow::anyhow!("left at once, at the second signal")),
-            _ = interrupt.recv() => Err(anyhow::anyhow!("left at once, at the second signal")),
+            () = second => Err(anyhow::anyhow!("left at once, at the second signal")),
         }
     });
     log::flush();

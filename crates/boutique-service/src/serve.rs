@@ -14,8 +14,9 @@ use tonic_health::ServingStatus;
 
 use crate::context::ServiceContext;
 use crate::env::{Env, EnvError};
+use crate::memory;
 use crate::registry::Registry;
-use crate::server::{Endpoint, Health, Listener, Router, Shutdown, accept};
+use crate::server::{ConnectionLimits, Endpoint, Health, Listener, Router, Shutdown, accept};
 use crate::trace::ServiceTracer;
 
 /// A running service. Dropping it aborts it.
@@ -58,6 +59,7 @@ pub async fn spawn(
 ) -> anyhow::Result<ServerHandle> {
     let tls = registry.tls(env)?;
     let mode = tls.server_mode(env, router.default_tls())?;
+    let limits = ConnectionLimits::from_env(env)?;
     let mut handle = start(spec, env, &router).await?;
     let (socket, address) = bind(spec.port, env)?;
     handle.become_ready(&router).await;
@@ -65,6 +67,7 @@ pub async fn spawn(
         endpoint: handle.endpoint.clone(),
         tls,
         mode,
+        limits,
         shutdown: handle.shutdown.clone(),
     };
     handle.accepting = Some(tokio::spawn(accept(socket, registry.workers.clone(), listener)));
@@ -101,7 +104,7 @@ async fn start(spec: ServiceSpec, env: &Env, router: &Router) -> anyhow::Result<
         tasks: TaskTracker::new(),
     };
     Ok(ServerHandle {
-        endpoint: Arc::new(Endpoint::new(context, router)),
+        endpoint: Arc::new(Endpoint::new(context, router, memory::limit(env)?)),
         address: None,
         health: Some(health),
         becoming_ready: None,

@@ -90,9 +90,8 @@ async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next)
     };
     // Pages belong to a session; what is the same for everybody does not make one.
     let below = uri.path().strip_prefix(&shop.config.base_url).unwrap_or_default();
-    let is_page = !["/static/", "/robots.txt", "/_healthz", "/logout"]
-        .iter()
-        .any(|path| below.starts_with(path));
+    let is_page =
+        !below.starts_with("/static/") && !["/robots.txt", "/_healthz", "/logout"].contains(&below);
     let headers = response.headers_mut();
     if is_page {
         if let Some(cookie) = visit.new_session_cookie(&shop.config) {

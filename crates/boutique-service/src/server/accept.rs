@@ -1,26 +1,23 @@
-//! The accept loop: connections are counted, told apart, and handed to the threads that serve them, until the server
-//! shuts down.
+//! The accept loop: connections are admitted and handed to the threads that serve them, until the server shuts down.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use super::activity::Activity;
+use super::admission::Connections;
 use super::connection;
 use super::listener::Listener;
 use crate::net::tune;
-
-/// The most connections at one time; further ones are closed at once.
-const MAX_CONNECTIONS: usize = 8192;
 
 /// Accepts connections until the server drains, and hands them in turn to the workers and to this thread.
 pub(crate) async fn accept(socket: TcpListener, workers: Vec<Handle>, listener: Listener) {
     let here = Handle::current();
     let mut turns = workers.iter().chain([&here]).cycle();
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = Connections::new(listener.limits);
     let shutdown = &listener.shutdown;
     loop {
         let accepted = tokio::select! {
@@ -38,13 +35,12 @@ pub(crate) async fn accept(socket: TcpListener, workers: Vec<Handle>, listener: 
                 continue;
             }
         };
-        let Ok(permit) = permits.clone().try_acquire_owned() else { continue };
-        let connection = connection::serve(stream, peer.ip().to_canonical(), listener.clone());
+        let address = peer.ip().to_canonical();
+        let activity = Arc::<Activity>::default();
+        let slot = connections.admit(address, &activity);
+        let connection = connection::serve(stream, address, listener.clone(), (slot, activity));
         let aborted = shutdown.aborted.clone();
-        let task = async move {
-            aborted.run_until_cancelled_owned(connection).await;
-            drop(permit);
-        };
+        let task = async move { _ = aborted.run_until_cancelled_owned(connection).await };
         shutdown.connections.spawn_on(task, turns.next().unwrap_or(&here));
     }
 }

@@ -3,10 +3,8 @@
 use std::convert::Infallible;
 use std::io::Cursor;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,11 +12,13 @@ use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Chain, Join, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Chain, Join};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::activity::{Activity, Counted};
+use super::admission::Slot;
 use super::listener::Listener;
 use super::protocol::{Opening, detect, is_tls_handshake};
 use crate::net::Peer;
@@ -36,29 +36,54 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HTTP1_HEADER: usize = 32 * 1024;
 const MAX_HTTP2_HEADER_LIST: u32 = 16 * 1024;
 const MAX_STREAMS: u32 = 256;
+/// What a peer may send before it is read, in bytes: what a connection takes at most beside its requests.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// How long a connection that gives way may take to say goodbye.
+const EVICTION_TIMEOUT: Duration = Duration::from_millis(100);
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
+/// What the requests of a connection reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Everything,
+    /// Health, because it came without TLS to a port that asks for it.
+    HealthWithoutTls,
+    /// Health, because there is no room for more connections.
+    HealthInReserve,
+}
+
 /// Serves a connection to its end.
-pub(super) async fn serve(stream: std::net::TcpStream, address: IpAddr, listener: Listener) {
+pub(super) async fn serve(
+    stream: std::net::TcpStream,
+    address: IpAddr,
+    listener: Listener,
+    (slot, activity): (Slot, Arc<Activity>),
+) {
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let opened = tokio::select! {
         () = listener.shutdown.drained() => return,
-        opened = timeout(HEADER_TIMEOUT, open(stream, &listener)) => opened,
+        () = slot.evicted.cancelled() => return,
+        opened = timeout(HEADER_TIMEOUT, open(stream, &listener, activity.clone())) => opened,
     };
     // A peer that says nothing, or nothing that is understood, has its connection closed.
-    let Ok(Ok(Opened { opening, io, activity, is_tls, is_trusted })) = opened else { return };
+    let Ok(Ok(Opened { opening, io, is_tls, is_trusted })) = opened else { return };
     let service = Requests {
         listener: listener.clone(),
         activity: activity.clone(),
         peer: Peer { address, is_tls },
         is_http1: opening == Opening::Http1,
-        is_trusted,
+        reach: match (is_trusted, slot.is_reserve) {
+            (true, false) => Reach::Everything,
+            (false, _) => Reach::HealthWithoutTls,
+            (true, true) => Reach::HealthInReserve,
+        },
     };
     // Boxed, because a connection lives long, and its two forms differ in size.
     match opening {
-        Opening::Http2 => Box::pin(serve_http2(io, service, &listener, &activity)).await,
-        Opening::Http1 => Box::pin(serve_http1(io, service, &listener, &activity)).await,
+        Opening::Http2 => Box::pin(serve_http2(io, service, &listener, &slot)).await,
+        Opening::Http1 => Box::pin(serve_http1(io, service, &listener, &slot)).await,
     }
 }
 
@@ -66,7 +91,6 @@ pub(super) async fn serve(stream: std::net::TcpStream, address: IpAddr, listener
 struct Opened {
     opening: Opening,
     io: Io,
-    activity: Arc<Activity>,
     is_tls: bool,
     /// Whether the peer came by what the port asks for.
     is_trusted: bool,
@@ -78,7 +102,11 @@ type Reading = Box<dyn AsyncRead + Send + Unpin>;
 type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Reads the first bytes, behind a TLS handshake if there is one.
-async fn open(mut stream: TcpStream, listener: &Listener) -> std::io::Result<Opened> {
+async fn open(
+    mut stream: TcpStream,
+    listener: &Listener,
+    activity: Arc<Activity>,
+) -> std::io::Result<Opened> {
     let tls = listener.tls.server(listener.mode).map_err(std::io::Error::other)?;
     let is_tls = tls.is_some() && is_tls_handshake(&stream).await?;
     let is_trusted = is_tls || tls.is_none();
@@ -98,10 +126,9 @@ async fn open(mut stream: TcpStream, listener: &Listener) -> std::io::Result<Ope
             (opening, first, Box::new(reading), Box::new(writing))
         }
     };
-    let activity = Arc::<Activity>::default();
-    let reading = Counted { inner: Cursor::new(first).chain(reading), activity: activity.clone() };
+    let reading = Counted { inner: Cursor::new(first).chain(reading), activity };
     let io = TokioIo::new(tokio::io::join(reading, writing));
-    Ok(Opened { opening, io, activity, is_tls, is_trusted })
+    Ok(Opened { opening, io, is_tls, is_trusted })
 }
 
 /// The requests of a connection.
@@ -111,22 +138,24 @@ struct Requests {
     activity: Arc<Activity>,
     peer: Peer,
     is_http1: bool,
-    is_trusted: bool,
+    reach: Reach,
 }
 
 impl Requests {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let in_flight = InFlight::new(self.activity);
+        let in_flight = self.activity.start();
         let (endpoint, mut request) = (&self.listener.endpoint, request.map(Body::new));
         if endpoint.is_http() {
             request.extensions_mut().insert(self.peer);
         }
-        let mut response = if self.is_trusted {
-            endpoint.answer(request).await
-        } else {
-            endpoint.answer_without_tls(request).await
+        let mut response = match self.reach {
+            Reach::Everything => endpoint.answer(request).await,
+            Reach::HealthWithoutTls | Reach::HealthInReserve => {
+                endpoint.answer_health(request, self.reach).await
+            }
         };
-        if self.is_http1 && self.listener.shutdown.is_announced() {
+        let is_last = self.listener.shutdown.is_announced() || self.reach == Reach::HealthInReserve;
+        if self.is_http1 && is_last {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }
         drop(in_flight);
@@ -145,12 +174,15 @@ impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Boxing
     }
 }
 
-async fn serve_http2(io: Io, requests: Requests, listener: &Listener, activity: &Activity) {
+async fn serve_http2(io: Io, requests: Requests, listener: &Listener, slot: &Slot) {
+    let activity = requests.activity.clone();
     let service = hyper::service::service_fn(move |request| requests.clone().answer(request));
     let connection = http2::Builder::new(BoxingExecutor)
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HTTP2_HEADER_LIST)
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
     let age = MAX_AGE.mul_f64(1.0 + jitter() / 5.0);
@@ -159,12 +191,19 @@ async fn serve_http2(io: Io, requests: Requests, listener: &Listener, activity: 
         _ = connection.as_mut() => return,
         () = listener.shutdown.drained() => {}
         () = sleep(age) => {}
+        () = slot.evicted.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            // Time enough to say so.
+            let _ = timeout(EVICTION_TIMEOUT, connection).await;
+            return;
+        }
     }
     connection.as_mut().graceful_shutdown();
-    close(connection, activity).await;
+    close(connection, &activity).await;
 }
 
-async fn serve_http1(io: Io, requests: Requests, listener: &Listener, activity: &Activity) {
+async fn serve_http1(io: Io, requests: Requests, listener: &Listener, slot: &Slot) {
+    let activity = requests.activity.clone();
     let service = hyper::service::service_fn(move |request| requests.clone().answer(request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -175,11 +214,12 @@ async fn serve_http1(io: Io, requests: Requests, listener: &Listener, activity: 
     tokio::select! {
         _ = connection.as_mut() => return,
         () = listener.shutdown.drained() => {}
-        () = activity.header_overdue() => return,
+        () = slot.evicted.cancelled() => return,
+        () = activity.header_overdue(HEADER_TIMEOUT) => return,
         () = activity.quiet_for(IDLE_TIMEOUT) => {}
     }
     connection.as_mut().graceful_shutdown();
-    close(connection, activity).await;
+    close(connection, &activity).await;
 }
 
 /// Lets what is in flight end, and waits no longer for a peer that has nothing in flight.
@@ -194,80 +234,4 @@ async fn close(connection: impl Future, activity: &Activity) {
 fn jitter() -> f64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0.0, |since| f64::from(since.subsec_micros()) / 1e6)
-}
-
-/// What a connection does: the bytes that it received, and the requests that are being answered.
-#[derive(Debug, Default)]
-struct Activity {
-    read: AtomicU64,
-    /// The value of `read` when the last request ended.
-    read_at_rest: AtomicU64,
-    in_flight: AtomicUsize,
-}
-
-impl Activity {
-    /// Returns when a header has been incomplete for [`HEADER_TIMEOUT`].
-    async fn header_overdue(&self) {
-        self.holds_for(HEADER_TIMEOUT, |activity| {
-            let at_rest = activity.read_at_rest.load(Ordering::Relaxed);
-            (activity.read.load(Ordering::Relaxed) > at_rest).then_some(at_rest)
-        })
-        .await;
-    }
-
-    /// Returns when no request has come for this long.
-    async fn quiet_for(&self, limit: Duration) {
-        self.holds_for(limit, |activity| Some(activity.read_at_rest.load(Ordering::Relaxed))).await;
-    }
-
-    /// Returns when `state` has had the same value for `limit`, give or take a quarter, with no request in flight.
-    async fn holds_for(&self, limit: Duration, state: impl Fn(&Self) -> Option<u64>) {
-        let period = limit / 4;
-        let mut ticks = interval_at(Instant::now() + period, period);
-        let (mut before, mut held) = (None, 0);
-        while held < 4 {
-            ticks.tick().await;
-            let is_busy = self.in_flight.load(Ordering::Relaxed) > 0;
-            let now = if is_busy { None } else { state(self) };
-            held = if now.is_some() && now == before { held + 1 } else { 0 };
-            before = now;
-        }
-    }
-}
-
-/// A request that is being answered.
-struct InFlight(Arc<Activity>);
-
-impl InFlight {
-    fn new(activity: Arc<Activity>) -> Self {
-        activity.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(activity)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.read_at_rest.store(self.0.read.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A reader that counts its bytes.
-struct Counted<R> {
-    inner: R,
-    activity: Arc<Activity>,
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        let read = (buffer.filled().len() - before) as u64;
-        self.activity.read.fetch_add(read, Ordering::Relaxed);
-        polled
-    }
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use boutique_proto::{Handlers, Rpc};
-use http::{HeaderMap, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
+use super::budget::{Budget, Holding, Metered, Reservation};
+use super::connection::Reach;
 use super::router::Router;
 use crate::context::ServiceContext;
 use crate::grpc::{self, DeadlineBody};
@@ -23,6 +25,9 @@ use crate::timeout::timeout_at;
 
 /// How long the message of a unary call may take to arrive, whatever its deadline.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for a question for health, and its most bytes.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_PROBE: usize = 4096;
 
 /// A service's routes, and the stack of layers around every request.
 pub(crate) struct Endpoint {
@@ -32,6 +37,9 @@ pub(crate) struct Endpoint {
     names: Vec<&'static str>,
     probes: Vec<String>,
     is_http: bool,
+    budget: Arc<Budget>,
+    /// Of health alone, so that it is answered whatever else is asked.
+    probe_budget: Arc<Budget>,
 }
 
 /// The layers around every request, first to last. Further ones belong here.
@@ -52,7 +60,8 @@ where
 }
 
 impl Endpoint {
-    pub(crate) fn new(context: ServiceContext, router: Router) -> Self {
+    /// Makes the endpoint of a process that may have this much memory, in bytes.
+    pub(crate) fn new(context: ServiceContext, router: Router, memory: Option<usize>) -> Self {
         Self {
             context: Arc::new(context),
             // `with_state` makes axum build the final router now instead of at every call.
@@ -61,6 +70,8 @@ impl Endpoint {
             names: router.names,
             probes: router.probes,
             is_http: router.is_http,
+            budget: Budget::part_of_memory(memory, 4),
+            probe_budget: Budget::part_of_memory(memory, 16),
         }
     }
 
@@ -85,26 +96,37 @@ impl Endpoint {
         let info = self.info(&request);
         let protocol = info.protocol;
         let (routes, kind) = (self.routes.clone(), self.kind(&info));
+        // A Watch stays, so that it is no probe.
+        let is_probe = info.is_probe && !matches!(kind, Kind::Stream);
+        let budget = if is_probe { &self.probe_budget } else { &self.budget };
+        let admitted = budget.admit();
         // Boxed, because the routes' future is large, and moved by the layers.
-        let answer = |request| Box::pin(route(routes.clone(), kind, request));
+        let answer = |request| {
+            let (routes, admitted) = (routes.clone(), admitted.clone());
+            Box::pin(async move { route(routes, kind, request, admitted?).await })
+        };
         match stack(&self.context, service_fn(answer)).call(Request::new(info, request)).await {
             Ok(reply) => reply.response,
             Err(status) => error_response(protocol, status),
         }
     }
 
-    /// Answers a request that came without TLS to a port that asks for it: only those for health, because the probes
-    /// of Kubernetes know no certificates.
-    pub(crate) async fn answer_without_tls(
+    /// Answers requests for health alone: those without TLS, because the probes of Kubernetes know no certificates, and
+    /// those on the reserve of connections.
+    pub(super) async fn answer_health(
         &self,
         request: http::Request<Body>,
+        reach: Reach,
     ) -> http::Response<Body> {
         let info = self.info(&request);
         if info.is_probe {
             return self.answer(request).await;
         }
+        let is_full = reach == Reach::HealthInReserve;
         match info.protocol {
+            Protocol::Grpc if is_full => Status::unavailable("too many connections").into_http(),
             Protocol::Grpc => Status::unauthenticated("this port requires TLS").into_http(),
+            Protocol::Http if is_full => overloaded(),
             Protocol::Http => empty(StatusCode::BAD_REQUEST),
         }
     }
@@ -191,6 +213,7 @@ async fn route(
     routes: axum::Router,
     kind: Kind,
     Request { info, message: request }: Request<http::Request<Body>>,
+    reservation: Arc<Reservation>,
 ) -> Result<WireReply, Status> {
     let answer = async |request| match routes.oneshot(request).await {
         Ok(response) => response,
@@ -199,7 +222,7 @@ async fn route(
     match kind {
         Kind::Unknown => Err(Status::unimplemented("")),
         Kind::Unary => {
-            let request = one_message(&info, request).await?;
+            let request = one_message(&info, metered(request, &reservation)).await?;
             Ok(WireReply::of_grpc(answer(request).await))
         }
         Kind::Stream => {
@@ -208,10 +231,24 @@ async fn route(
                 let end = |body| Body::new(DeadlineBody::new(body, deadline));
                 reply.response = reply.response.map(end);
             }
+            let hold = |body| Body::new(Holding::new(body, reservation));
+            reply.response = reply.response.map(hold);
             Ok(reply)
         }
-        Kind::Http => Ok(WireReply::of_http(answer(request).await)),
+        Kind::Http => {
+            // Most have no body.
+            let request = match http_body::Body::is_end_stream(request.body()) {
+                true => request,
+                false => metered(request, &reservation),
+            };
+            Ok(WireReply::of_http(answer(request).await))
+        }
     }
+}
+
+/// Takes what the body holds from the budget.
+fn metered(request: http::Request<Body>, reservation: &Arc<Reservation>) -> http::Request<Body> {
+    request.map(|body| Body::new(Metered::new(body, reservation.clone())))
 }
 
 /// Waits for the message of a unary call.
@@ -220,10 +257,15 @@ async fn one_message(
     request: http::Request<Body>,
 ) -> Result<http::Request<Body>, Status> {
     let (parts, body) = request.into_parts();
+    // A question for health is a name, and comes with its header.
+    let (timeout, max) = match info.is_probe {
+        true => (PROBE_TIMEOUT, MAX_PROBE),
+        false => (MESSAGE_TIMEOUT, grpc::MAX_MESSAGE),
+    };
     // A call that ends sooner by itself needs no other bound for its message.
-    let latest = info.started + MESSAGE_TIMEOUT;
+    let latest = info.started + timeout;
     let bound = Some(latest).filter(|latest| info.deadline.is_none_or(|own| own > *latest));
-    let message = timeout_at(bound, grpc::collect_request(body)).await;
+    let message = timeout_at(bound, grpc::collect_request(body, max)).await;
     let message = message
         .unwrap_or_else(|_elapsed| Err(Status::deadline_exceeded("the message took too long")))?;
     Ok(http::Request::from_parts(parts, Body::from(message)))
@@ -262,11 +304,19 @@ impl Reply for WireReply {
 fn error_response(protocol: Protocol, status: Status) -> http::Response<Body> {
     match protocol {
         Protocol::Grpc => status.into_http(),
+        Protocol::Http if status.code() == Code::ResourceExhausted => overloaded(),
         Protocol::Http if status.code() == Code::DeadlineExceeded => {
             empty(StatusCode::SERVICE_UNAVAILABLE)
         }
         Protocol::Http => empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
+}
+
+/// Asks to come back later.
+fn overloaded() -> http::Response<Body> {
+    let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn has_one_host(headers: &HeaderMap) -> bool {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::ConnectionLimits;
 use super::endpoint::Endpoint;
 use crate::tls::{ServerTls, Tls};
 
@@ -52,5 +53,6 @@ pub(crate) struct Listener {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) tls: Arc<Tls>,
     pub(crate) mode: ServerTls,
+    pub(crate) limits: ConnectionLimits,
     pub(crate) shutdown: Shutdown,
 }

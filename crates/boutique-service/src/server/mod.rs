@@ -1,6 +1,9 @@
 //! The server side: accepting connections, and what answers their requests.
 
 mod accept;
+mod activity;
+mod admission;
+mod budget;
 mod connection;
 mod endpoint;
 mod health;
@@ -9,6 +12,7 @@ mod protocol;
 mod router;
 
 pub(crate) use accept::accept;
+pub(crate) use admission::ConnectionLimits;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use health::{Check, Health};
 pub(crate) use listener::{Listener, Shutdown};

@@ -1,5 +1,6 @@
 //! Reads a form: urlencoded, of a bounded size, in a bounded time.
 
+use std::error::Error;
 use std::time::Duration;
 
 use ::http::{HeaderMap, StatusCode, header};
@@ -7,6 +8,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
+
+use tonic::{Code, Status};
 
 use super::failure::Failure;
 use crate::domain::form::Fields;
@@ -41,6 +44,9 @@ pub(crate) async fn read(body: Body, headers: &HeaderMap, limit: usize) -> Resul
     match tokio::time::timeout(BODY_TIMEOUT, reading).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if is_overloaded(&*error) => {
+            Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests").closing())
+        }
         Ok(Err(_broken)) => {
             Err(Failure::new(StatusCode::BAD_REQUEST, "the body did not arrive whole").closing())
         }
@@ -48,6 +54,13 @@ pub(crate) async fn read(body: Body, headers: &HeaderMap, limit: usize) -> Resul
             Err(Failure::new(StatusCode::REQUEST_TIMEOUT, "the body took too long").closing())
         }
     }
+}
+
+/// Returns true if the process has no room for more bodies.
+fn is_overloaded(error: &(dyn Error + 'static)) -> bool {
+    let status = error.downcast_ref::<Status>();
+    status.is_some_and(|status| status.code() == Code::ResourceExhausted)
+        || error.source().is_some_and(is_overloaded)
 }
 
 /// A body that says nothing of itself is taken for a form only if there is none.

@@ -1,0 +1,109 @@
+//! What a connection does: the bytes that it receives, the requests that are being answered, and how long it is idle.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, interval_at};
+
+/// The counters of a connection.
+#[derive(Debug)]
+pub(super) struct Activity {
+    opened: Instant,
+    /// When the last request ended, in milliseconds since it was opened.
+    rested: AtomicU64,
+    read: AtomicU64,
+    /// The value of `read` when the last request ended.
+    read_at_rest: AtomicU64,
+    in_flight: AtomicUsize,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self {
+            opened: Instant::now(),
+            rested: AtomicU64::new(0),
+            read: AtomicU64::new(0),
+            read_at_rest: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Activity {
+    /// Counts a request for as long as the returned value lives.
+    pub(super) fn start(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self.clone())
+    }
+
+    /// Returns since when no request is being answered, if none is.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let is_idle = self.in_flight.load(Ordering::Relaxed) == 0;
+        let rested = Duration::from_millis(self.rested.load(Ordering::Relaxed));
+        is_idle.then(|| self.opened + rested)
+    }
+
+    /// Returns when a header has been incomplete for this long.
+    pub(super) async fn header_overdue(&self, limit: Duration) {
+        self.holds_for(limit, |activity| {
+            let at_rest = activity.read_at_rest.load(Ordering::Relaxed);
+            (activity.read.load(Ordering::Relaxed) > at_rest).then_some(at_rest)
+        })
+        .await;
+    }
+    /// Returns when no request has come for this long.
+    pub(super) async fn quiet_for(&self, limit: Duration) {
+        self.holds_for(limit, |activity| Some(activity.read_at_rest.load(Ordering::Relaxed))).await;
+    }
+
+    /// Returns when `state` has had the same value for `limit`, give or take a quarter, with no request in flight.
+    async fn holds_for(&self, limit: Duration, state: impl Fn(&Self) -> Option<u64>) {
+        let period = limit / 4;
+        let mut ticks = interval_at(Instant::now() + period, period);
+        let (mut before, mut held) = (None, 0);
+        while held < 4 {
+            ticks.tick().await;
+            let is_busy = self.in_flight.load(Ordering::Relaxed) > 0;
+            let now = if is_busy { None } else { state(self) };
+            held = if now.is_some() && now == before { held + 1 } else { 0 };
+            before = now;
+        }
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<Activity>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.read_at_rest.store(self.0.read.load(Ordering::Relaxed), Ordering::Relaxed);
+        let rested = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.rested.store(rested, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A reader that counts its bytes.
+pub(super) struct Counted<R> {
+    pub(super) inner: R,
+    pub(super) activity: Arc<Activity>,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        let read = (buffer.filled().len() - before) as u64;
+        self.activity.read.fetch_add(read, Ordering::Relaxed);
+        polled
+    }
+}

@@ -1,0 +1,169 @@
+//! Strangers who want all of the memory, or all of the connections: the process stays within its limit, and health is
+//! answered whatever they do.
+
+use std::time::Duration;
+
+use boutique_test::{Process, connect, settings};
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::Request;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+/// An HTTP/2 preface with empty SETTINGS.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// Starts a process that may have 64 MiB, as its pod, and returns where it listens.
+async fn start(name: &'static str, more: &[(&str, &str)]) -> anyhow::Result<(Process, String)> {
+    let mut settings =
+        settings([("PORT", "0"), ("LISTEN_ADDR", "127.0.0.1"), ("MEMORY_LIMIT", "64Mi")]);
+    settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let mut process = Process::start(name, &settings)?;
+    let address = process.address().await?;
+    Ok((process, address))
+}
+
+/// The resident memory in MiB.
+fn memory(process: &Process) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? / 1024)
+}
+
+async fn http2(address: &str) -> anyhow::Result<SendRequest<Bytes>> {
+    let stream = TcpStream::connect(address).await?;
+    let (client, connection) =
+        h2::client::Builder::new().initial_max_send_streams(256).handshake(stream).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Opens a stream, sends what it may of so many chunks of a body that never ends, and holds it.
+async fn hold(
+    mut client: SendRequest<Bytes>,
+    path: String,
+    content_type: &'static str,
+    chunks: usize,
+) {
+    let request = Request::post(path).header("content-type", content_type).body(()).unwrap();
+    let Ok((response, mut body)) = client.send_request(request, false) else { return };
+    // A message of 16 MiB begins so.
+    let chunk = Bytes::from([&[0, 1, 0, 0, 0][..], &[0; 16_000]].concat());
+    for _ in 0..chunks {
+        body.reserve_capacity(chunk.len());
+        match std::future::poll_fn(|cx| body.poll_capacity(cx)).await {
+            Some(Ok(room))
+                if body.send_data(chunk.slice(..room.min(chunk.len())), false).is_ok() => {}
+            _ => break,
+        }
+    }
+    let _ = response.await;
+}
+
+async fn is_healthy(address: &str) -> bool {
+    let ask = async {
+        let mut health = HealthClient::new(connect(address).unwrap());
+        health.check(HealthCheckRequest::default()).await.is_ok()
+    };
+    tokio::time::timeout(Duration::from_secs(5), ask).await.unwrap_or(false)
+}
+
+/// Attacks with streams of this kind from so many connections; returns the most memory that the process had.
+async fn flood(
+    (process, address): (&Process, &str),
+    connections: usize,
+    (path, content_type): (&str, &'static str),
+) -> anyhow::Result<u64> {
+    let mut attack = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        let client = http2(address).await?;
+        for _ in 0..250 {
+            let url = format!("http://{address}{path}");
+            attack.spawn(hold(client.clone(), url, content_type, 256));
+        }
+    }
+    let mut most = 0;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        most = most.max(memory(process)?);
+        assert!(is_healthy(address).await, "{path}");
+    }
+    Ok(most)
+}
+
+#[tokio::test]
+async fn bodies_of_strangers_stay_within_the_memory_of_the_pod() -> anyhow::Result<()> {
+    const GRPC: &str = "application/grpc";
+    for (name, path, content_type) in [
+        ("boutique", "/hipstershop.CartService/AddItem", GRPC),
+        ("boutique", "/grpc.health.v1.Health/Check", GRPC),
+        ("boutique", "/nothing", GRPC),
+        ("boutique", "/cart/checkout", "application/x-www-form-urlencoded"),
+        ("cartservice", "/hipstershop.CartService/AddItem", GRPC),
+        ("cartservice", "/grpc.health.v1.Health/Check", GRPC),
+        ("cartservice", "/grpc.health.v1.Health/Watch", GRPC),
+    ] {
+        let (process, address) = start(name, &[]).await?;
+        let most = flood((&process, &address), 16, (path, content_type)).await?;
+        println!("{name} {path}: {most} MiB");
+        assert!(most < 64, "{name} {path}: {most} MiB");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn idle_connections_give_way_to_new_ones() -> anyhow::Result<()> {
+    for (name, hello) in
+        [("adservice", PREFACE), ("boutique", b"GET /_healthz HTTP/1.1\r\nhost: x\r\n\r\n")]
+    {
+        let (process, address) = start(name, &[("MAX_CONNECTIONS", "64")]).await?;
+        let mut idle = Vec::new();
+        for _ in 0..300 {
+            let mut stream = TcpStream::connect(&address).await?;
+            stream.write_all(hello).await?;
+            assert!(stream.read(&mut [0; 1024]).await? > 0, "it is answered");
+            idle.push(stream);
+        }
+        assert!(is_healthy(&address).await);
+        let mut closed = 0;
+        for stream in &mut idle {
+            let mut rest = Vec::new();
+            let end =
+                tokio::time::timeout(Duration::from_millis(20), stream.read_to_end(&mut rest));
+            closed += usize::from(end.await.is_ok());
+        }
+        assert!((300 - 64..300).contains(&closed), "{name}: {closed}");
+        let told = process.output().matches("no room for more connections").count();
+        assert_eq!(told, 1, "{}", process.output());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn health_is_answered_where_every_connection_is_busy() -> anyhow::Result<()> {
+    let (_process, address) = start("cartservice", &[("MAX_CONNECTIONS", "8")]).await?;
+    let mut busy = tokio::task::JoinSet::new();
+    let refused = async || {
+        let mut client = http2(&address).await?.ready().await?;
+        let request = Request::post(format!("http://{address}/hipstershop.CartService/GetCart"))
+            .header("content-type", "application/grpc")
+            .body(())?;
+        let response = client.send_request(request, true)?.0.await?;
+        let status = response.headers().get("grpc-status").cloned();
+        anyhow::Ok(status.is_some_and(|status| status == "14"))
+    };
+    // One that has not begun its call yet gives way, so there are more until all places are taken.
+    let until = tokio::time::Instant::now() + Duration::from_secs(8);
+    while !refused().await? {
+        assert!(tokio::time::Instant::now() < until, "all others are busy");
+        let (client, address) = (http2(&address).await?, address.clone());
+        let path = format!("http://{address}/hipstershop.CartService/AddItem");
+        busy.spawn(hold(client, path, "application/grpc", 1));
+    }
+    for _ in 0..100 {
+        assert!(is_healthy(&address).await);
+    }
+    Ok(())
+}
