@@ -52,13 +52,18 @@ const ADS: [Ad; 7] = [
     },
 ];
 
-/// All ads of each key, in the keys' order; random ones where that would be none.
+/// The most keys that are looked at: more than any product has categories.
+const MAX_KEYS: usize = 64;
+
+/// All ads of each of the first 64 keys, in the keys' order; random ones where that would be none.
 pub(crate) fn choose<'a>(
     context_keys: impl Iterator<Item = &'a str>,
     rng: &mut impl Rng,
 ) -> Vec<Ad> {
-    let suiting: Vec<Ad> =
-        context_keys.flat_map(|key| ADS.into_iter().filter(move |ad| ad.context == key)).collect();
+    let suiting: Vec<Ad> = context_keys
+        .take(MAX_KEYS)
+        .flat_map(|key| ADS.into_iter().filter(move |ad| ad.context == key))
+        .collect();
     match suiting.is_empty() {
         // Upstream draws with replacement, so both may be the same.
         true => (0..RANDOM_ADS).map(|_| ADS[rng.random_range(0..ADS.len())]).collect(),
@@ -75,6 +80,12 @@ mod tests {
         let chosen = choose(["kitchen", "clothing", "kitchen"].into_iter(), &mut rand::rng());
         let contexts: Vec<_> = chosen.iter().map(|ad| ad.context).collect();
         assert_eq!(contexts, ["kitchen", "kitchen", "clothing", "kitchen", "kitchen"]);
+    }
+
+    #[test]
+    fn work_is_bounded() {
+        let many = std::iter::repeat_n("kitchen", 400_000);
+        assert_eq!(choose(many, &mut rand::rng()).len(), 2 * MAX_KEYS);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Where the catalogue comes from: the list compiled in, or a file that can be read again while
 //! the service runs. A file that went bad changes nothing.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::Context as _;
 use boutique_money::Money;
 use boutique_proto::ListProductsResponse;
-use boutique_service::EnvError;
+use boutique_service::{EnvError, read_text};
 use prost::Message as _;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +17,7 @@ use crate::domain::{Catalogue, Product, Refusal};
 
 const PRODUCTS: &str = include_str!("../data/products.json");
 /// More JSON than any catalogue has that fits a message.
-const MAX_FILE: u64 = 16 * 1024 * 1024;
+const MAX_FILE: usize = 16 * 1024 * 1024;
 /// What every gRPC client accepts by default; a longer list would reach nobody.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
@@ -55,7 +54,11 @@ impl Store {
             Some(path) => read(path),
         };
         let stock = stock.map_err(|problem| {
-            EnvError::new("CATALOG_FILE", format_args!("must name a list of products: {problem:#}"))
+            // A problem of the file itself is a sentence that begins in the same way.
+            let problem = format!("{problem:#}");
+            let is_sentence = problem.starts_with("must name");
+            let before = if is_sentence { "" } else { "must name a list of products: " };
+            EnvError::new("CATALOG_FILE", format_args!("{before}{problem}"))
         })?;
         let current = RwLock::new(Arc::new(stock));
         Ok(Self { file, current, reloading: AtomicBool::new(false) })
@@ -105,11 +108,7 @@ pub(crate) fn obey_signals(store: Arc<Store>) -> anyhow::Result<()> {
 }
 
 fn read(path: &Path) -> anyhow::Result<Stock> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path).context("cannot open the file")?;
-    file.take(MAX_FILE + 1).read_to_string(&mut text).context("cannot read the file")?;
-    anyhow::ensure!(text.len() as u64 <= MAX_FILE, "the file is larger than {MAX_FILE} bytes");
-    parse(&text)
+    parse(&read_text(path, MAX_FILE).map_err(anyhow::Error::msg)?)
 }
 
 fn parse(text: &str) -> anyhow::Result<Stock> {

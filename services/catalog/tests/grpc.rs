@@ -199,6 +199,24 @@ async fn signals_switch_reading_on_every_call_and_a_bad_file_changes_nothing() -
     Ok(())
 }
 
+/// Upstream checks neither; money stays right, because every price is converted.
+#[tokio::test]
+async fn a_price_may_be_zero_or_in_another_currency() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("products.json");
+    let list = r#"{"products": [
+        {"id": "free", "priceUsd": {"currencyCode": "USD"}},
+        {"id": "euro", "priceUsd": {"currencyCode": "EUR", "units": 10}}]}"#;
+    // As editors on Windows write it, too.
+    for text in [list.to_owned(), format!("\u{feff}{}", list.replace('\n', "\r\n"))] {
+        std::fs::write(&path, text)?;
+        let settings = Env::from([("CATALOG_FILE", path.to_str().unwrap())]);
+        let (mut catalog, _running) = catalog_with(&settings).await?;
+        assert_eq!(ids(&mut catalog).await?, ["free", "euro"]);
+    }
+    Ok(())
+}
+
 /// Bad input C-05.
 #[tokio::test]
 async fn a_list_that_cannot_be_sold_from_stops_the_start_and_is_named() {
@@ -217,7 +235,7 @@ async fn a_list_that_cannot_be_sold_from_stops_the_start_and_is_named() {
         list(&[row("a", "USD", "1"), row("a", "USD", "2")]),
         list(&[row("a", "USD", "-1")]),
         list(&[row("a", "USD", r#""one""#)]),
-        list(&[row("a", "EUR", "1")]),
+        list(&[row("a", "eur", "1")]),
         list(&[row("", "USD", "1")]),
         r#"{"products": [{"id": "a"}]}"#.to_owned(),
         huge,

@@ -210,10 +210,10 @@ async fn price_in_usd(clients: &Clients, line: &OrderLine) -> Result<Money, Stat
     let product = clients.catalog.get_product(request).await;
     let product = product.map_err(|cause| wrap(&attempt, cause))?;
     let price = amount(product.price_usd.as_ref()).map_err(|cause| wrap(&attempt, cause))?;
-    match price.is_positive() {
-        true => Ok(price),
-        false => Err(wrap(&attempt, Status::internal("the price makes no sense"))),
+    if price.is_negative() {
+        return Err(wrap(&attempt, Status::internal("the price makes no sense")));
     }
+    Ok(price)
 }
 
 fn amount(wire: Option<&boutique_proto::Money>) -> Result<Money, Status> {

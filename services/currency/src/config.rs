@@ -1,6 +1,8 @@
 //! The table of rates: the one compiled in, or the file that `RATES_FILE` names.
 
-use boutique_service::{Env, EnvError};
+use std::path::Path;
+
+use boutique_service::{Env, EnvError, read_text};
 use serde_json::{Map, Value};
 
 use crate::domain::{Rates, RatesError};
@@ -8,20 +10,13 @@ use crate::domain::{Rates, RatesError};
 /// The European Central Bank's reference rates of early 2019, as upstream has them.
 const RATES: &str = include_str!("../data/rates.json");
 /// Far more than all currencies of the world need.
-const MAX_FILE: u64 = 64 * 1024;
+const MAX_FILE: usize = 64 * 1024;
 
 pub(crate) fn rates(env: &Env) -> Result<Rates, EnvError> {
     let wrong = |problem: String| EnvError::new("RATES_FILE", problem);
     let text = match env.get("RATES_FILE") {
         None => RATES.to_owned(),
-        Some(path) => {
-            let size = std::fs::metadata(path).map(|file| file.len());
-            if size.is_ok_and(|size| size > MAX_FILE) {
-                return Err(wrong(format!("must name a file of at most {MAX_FILE} bytes")));
-            }
-            std::fs::read_to_string(path)
-                .map_err(|error| wrong(format!("must name a file that can be read: {error}")))?
-        }
+        Some(path) => read_text(Path::new(path), MAX_FILE).map_err(wrong)?,
     };
     parse(&text).map_err(|problem| {
         wrong(format!("must hold a JSON object of codes and decimal strings: {problem}"))

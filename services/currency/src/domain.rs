@@ -13,6 +13,8 @@ pub(crate) enum RatesError {
     Empty,
     #[error("{0:?} is not three upper-case letters")]
     Code(String),
+    #[error("there is no rate of USD, in which prices are")]
+    NoDollar,
     #[error("the rate of {0} is not a positive decimal of at most six places")]
     Rate(String),
 }
@@ -44,6 +46,9 @@ impl Rates {
         }
         if rates.is_empty() {
             return Err(RatesError::Empty);
+        }
+        if !rates.iter().any(|(code, _)| *code == CurrencyCode::USD) {
+            return Err(RatesError::NoDollar);
         }
         Ok(Self(rates))
     }

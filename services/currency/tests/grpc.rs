@@ -268,13 +268,16 @@ async fn what_has_no_rate_or_is_no_amount_is_refused() -> anyhow::Result<()> {
 async fn another_table_may_be_read_from_a_file() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("rates.json");
-    std::fs::write(&path, r#"{"EUR": "1", "XAU": 0.0005}"#)?;
-    let file = path.to_str().unwrap();
-    let env = Env::from([("RATES_FILE", file)]);
-    let running = serve(SERVICE, &env, routes).await?;
-    let mut currency = CurrencyServiceClient::new(connect(running.address().unwrap())?);
+    let table = r#"{"EUR": "1", "USD": 1.1, "XAU": 0.0005}"#;
+    // As editors on Windows write it, too.
+    for text in [table.to_owned(), format!("\u{feff}{}\r\n", table.replace(' ', "\r\n"))] {
+        std::fs::write(&path, text)?;
+        let env = Env::from([("RATES_FILE", path.to_str().unwrap())]);
+        let running = serve(SERVICE, &env, routes).await?;
+        let mut currency = CurrencyServiceClient::new(connect(running.address().unwrap())?);
 
-    assert_eq!(convert(&mut currency, ("EUR", 2000, 0), "XAU").await?, 1_000_000_000);
+        assert_eq!(convert(&mut currency, ("EUR", 2000, 0), "XAU").await?, 1_000_000_000);
+    }
     Ok(())
 }
 
@@ -290,11 +293,19 @@ async fn a_table_that_cannot_be_used_stops_the_start_and_is_named() {
         r#"{"eur": "1"}"#,
         r#"{"EUR": null}"#,
         r#"{"EUR": "-1"}"#,
+        r#"{"EUR": "1", "CHF": "1.1"}"#,
     ] {
         std::fs::write(&path, text).unwrap();
         let env = Env::from([("RATES_FILE", path.to_str().unwrap())]);
         let error = serve(SERVICE, &env, routes).await.unwrap_err().to_string();
         assert!(error.starts_with("RATES_FILE must"), "{text}: {error}");
+    }
+    let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, reason) in [(utf16.as_slice(), "UTF-16"), (b"{\"\xe9\"}", "another encoding")] {
+        std::fs::write(&path, bytes).unwrap();
+        let env = Env::from([("RATES_FILE", path.to_str().unwrap())]);
+        let error = serve(SERVICE, &env, routes).await.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
     }
     let env = Env::from([("RATES_FILE", "/does/not/exist")]);
     let error = serve(SERVICE, &env, routes).await.unwrap_err().to_string();

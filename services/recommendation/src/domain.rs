@@ -6,9 +6,13 @@ use rand::seq::index;
 /// How many products are suggested at most.
 const MOST: usize = 5;
 
+/// The most products in view that are looked at; a cart has at most 500 lines.
+const MAX_SEEN: usize = 512;
+
 /// At most five ids that are not in `seen`, uniformly and in random order. It draws only as many as
 /// it needs if all that was seen is among them, so a large catalogue costs no more than a small one.
 pub(crate) fn suggest(ids: &[String], seen: &[String], rng: &mut impl Rng) -> Vec<String> {
+    let seen = &seen[..seen.len().min(MAX_SEEN)];
     let drawn = index::sample(rng, ids.len(), ids.len().min(MOST + seen.len()));
     let drawn = drawn.into_iter().map(|place| &ids[place]);
     drawn.filter(|id| !seen.contains(id)).take(MOST).cloned().collect()
@@ -32,6 +36,13 @@ mod tests {
         for (place, id) in suggested.iter().enumerate() {
             assert!(ids(3..=9).contains(id) && !suggested[..place].contains(id));
         }
+    }
+
+    #[test]
+    fn work_is_bounded() {
+        let catalog: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
+        let seen: Vec<String> = (0..400_000).map(|number| format!("x{number}")).collect();
+        assert_eq!(suggest(&catalog, &seen, &mut rand::rng()).len(), 5);
     }
 
     #[test]
