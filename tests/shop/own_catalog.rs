@@ -1,6 +1,6 @@
 //! Catalogs of one's own: pictures on other hosts, none, and ads that lead nowhere.
 
-use boutique_service::Env;
+use boutique_service::{Env, spawn, spawn_inproc};
 use http::header;
 use serde_json::json;
 
@@ -94,5 +94,74 @@ async fn ads_lead_to_products_that_are_there() -> anyhow::Result<()> {
             assert_eq!(page.body.contains("class=\"ad"), is_shown, "{id}");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn free_products_and_prices_in_other_currencies_are_sold_right() -> anyhow::Result<()> {
+    let list = json!({"products": [
+        {"id": "FREE", "name": "Sticker", "priceUsd": {"currencyCode": "USD"}},
+        {"id": "EURO", "name": "Import", "priceUsd": {"currencyCode": "EUR", "units": 10}},
+    ]});
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), list.to_string())?;
+    let settings = Env::from([("CATALOG_FILE", file.path().to_str().unwrap())]);
+    let (mut visitor, _shop, ..) = open(&settings).await?;
+
+    let home = visitor.get("/").await;
+    assert!(home.body.contains("$0.00") && home.body.contains("$11.30"), "{}", home.body);
+    visitor.add("FREE", 3).await;
+    visitor.add("EURO", 2).await;
+    // 2 x 11.305 + 8.99
+    assert!(visitor.get("/cart").await.body.contains("$31.60"));
+    let order = visitor.check_out(&[]).await;
+    assert_eq!(order.between("total-paid\">", "<"), "$31.60");
+    visitor.add("FREE", 1).await;
+    visitor.cookies.insert("shop_currency".to_owned(), "EUR".to_owned());
+    let order = visitor.check_out(&[]).await;
+    assert_eq!(order.between("total-paid\">", "<"), "€7.95");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_product_that_left_the_catalog_is_removed_and_the_rest_is_ordered() -> anyhow::Result<()>
+{
+    let file = catalog(&[("STAYS", ""), ("GOES", ""), ("STAYS_TOO", "")])?;
+    let settings = Env::from([("CATALOG_FILE", file.path().to_str().unwrap())]);
+    let (mut visitor, _shop, mut env, registry) = open(&settings).await?;
+    for (id, quantity) in [("STAYS", 2), ("GOES", 1), ("STAYS_TOO", 3)] {
+        assert_eq!(visitor.add(id, quantity).await.status, 302);
+    }
+
+    // A second catalog without it, and a frontend and a checkout that ask there.
+    let file = catalog(&[("STAYS", ""), ("STAYS_TOO", "")])?;
+    env.set("CATALOG_FILE", file.path().to_str().unwrap());
+    let mut registry = registry.clone();
+    let mut behind = Vec::new();
+    let routes = productcatalogservice::routes(&env, &registry).await?;
+    let spec = productcatalogservice::SERVICE;
+    behind.push(spawn_inproc(spec, &mut env, &mut registry, routes).await?);
+    let routes = checkoutservice::routes(&env, &registry).await?;
+    behind.push(spawn_inproc(checkoutservice::SERVICE, &mut env, &mut registry, routes).await?);
+    let routes = frontend::routes(&env, &registry).await?;
+    behind.push(spawn(frontend::SERVICE, &env, &registry, routes).await?);
+    visitor.base = format!("http://{}", behind[2].address().unwrap());
+
+    let cart = visitor.get("/cart").await;
+    assert_eq!(cart.status, 200);
+    assert!(cart.body.contains("No longer available") && cart.body.contains("SKU #GOES"));
+    assert!(cart.body.contains("$13.99"), "5 pieces and shipping");
+    assert!(!cart.body.contains("Place Order"));
+    assert_eq!(visitor.check_out(&[]).await.status, 422);
+
+    let removed = visitor.post("/cart/remove", &[("product_id", "GOES")]).await;
+    assert_eq!((removed.status.as_u16(), removed.header(header::LOCATION)), (302, "/cart"));
+    let cart = visitor.get("/cart").await;
+    assert!(!cart.body.contains("No longer available") && cart.body.contains("Cart (5)"));
+    for (id, status) in [("NOT_THERE", 302), ("", 422)] {
+        assert_eq!(visitor.post("/cart/remove", &[("product_id", id)]).await.status, status);
+    }
+    let order = visitor.check_out(&[]).await;
+    assert_eq!(order.between("total-paid\">", "<"), "$13.99");
     Ok(())
 }

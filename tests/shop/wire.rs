@@ -1,11 +1,14 @@
 //! Below the pages: raw bytes on the frontend's port and on a gRPC port. Whatever comes, the port
 //! answers with the right code, closes what is not worth keeping, and serves the next.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use boutique_proto::services::SERVICES;
 use boutique_service::{Env, ServerHandle};
 use boutique_test::{connect, serve};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -209,6 +212,15 @@ fn framed(message: &[u8]) -> Vec<u8> {
     [&[0], &length[..], message].concat()
 }
 
+/// A message compressed by gzip, with gRPC's five bytes before it.
+fn compressed(message: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(message).unwrap();
+    let mut frame = framed(&encoder.finish().unwrap());
+    frame[0] = 1;
+    frame
+}
+
 /// Bad inputs G-50 to G-59.
 #[tokio::test]
 async fn a_call_that_is_none_gets_the_right_code_and_the_connection_lives() -> anyhow::Result<()> {
@@ -220,6 +232,8 @@ async fn a_call_that_is_none_gets_the_right_code_and_the_connection_lives() -> a
     let endless = [vec![0x1b; 100_000]].concat();
     let long = HeaderValue::from_str(&"x".repeat(100_000))?;
     let timeout = HeaderValue::from_static("nonsense");
+    let gzip = vec![("grpc-encoding", HeaderValue::from_static("gzip"))];
+    let snappy = vec![("grpc-encoding", HeaderValue::from_static("snappy"))];
     for (id, path, headers, body, codes) in [
         ("good", get, vec![], good.clone(), &[Code::Ok][..]),
         ("G-50", "/hipstershop.CartService/Nothing", vec![], good.clone(), &[Code::Unimplemented]),
@@ -234,6 +248,17 @@ async fn a_call_that_is_none_gets_the_right_code_and_the_connection_lives() -> a
         ("G-56 two", get, vec![], [good.clone(), good.clone()].concat(), &[Code::Internal]),
         ("G-56 none", get, vec![], vec![], &[Code::Internal]),
         ("compressed", get, vec![], [&[1][..], &good[1..]].concat(), &[Code::Internal]),
+        ("gzip", get, gzip.clone(), compressed(b"\x0a\x01u"), &[Code::Ok]),
+        (
+            "gzip bomb",
+            get,
+            gzip.clone(),
+            compressed(&vec![0; 64 << 20]),
+            &[Code::ResourceExhausted],
+        ),
+        ("gzip of nothing", get, gzip.clone(), [&[1][..], &good[1..]].concat(), &[Code::Internal]),
+        ("gzip unused", get, gzip, good.clone(), &[Code::Ok]),
+        ("snappy", get, snappy, compressed(b"\x0a\x01u"), &[Code::Unimplemented]),
         ("cut", get, vec![], good[..6].to_vec(), &[Code::Internal]),
         (
             "G-59 long",

@@ -74,6 +74,14 @@ impl Env {
         }
     }
 
+    /// Parses a number of bytes, at least a mebibyte, in Kubernetes' notation: `67108864`, `64Mi`, `64M`.
+    pub fn bytes(&self, name: &str) -> Result<Option<usize>, EnvError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let bytes = parse_bytes(text.trim()).filter(|bytes| *bytes >= 1 << 20);
+        let wrong = || EnvError::new(name, "must be at least a mebibyte, as in 67108864 or 64Mi");
+        bytes.map(Some).ok_or_else(wrong)
+    }
+
     /// Refuses settings of upstream's that ask for what this service does not have.
     pub fn refuse(&self, names: &[&str], why: &str) -> Result<(), EnvError> {
         match names.iter().find(|name| self.get(name).is_some()) {
@@ -100,6 +108,13 @@ impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.settings.keys()).finish()
     }
+}
+
+fn parse_bytes(text: &str) -> Option<usize> {
+    let units = [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1_000), ("M", 1_000_000)];
+    let unit = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
+    let (digits, size) = unit.unwrap_or((text, 1));
+    digits.parse::<usize>().ok()?.checked_mul(size)
 }
 
 /// Parses a duration in Go's notation, such as `300ms`, `5.5s` or `1h30m`.

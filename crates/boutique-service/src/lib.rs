@@ -10,8 +10,10 @@
 
 mod cache;
 mod client;
+mod compression;
 mod context;
 mod env;
+mod file;
 mod grpc;
 mod layers;
 mod log;
@@ -32,6 +34,7 @@ pub use crate::cache::Cache;
 pub use crate::client::{Channel, channel, client, read_timeout};
 pub use crate::context::{detach, time_left, trace_id, with_deadline};
 pub use crate::env::{Env, EnvError, parse_duration};
+pub use crate::file::read_text;
 pub use crate::layers::{Outcome, already_logged};
 pub use crate::net::Peer;
 pub use crate::registry::Registry;

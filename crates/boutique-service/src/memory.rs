@@ -8,20 +8,12 @@ const MAX_LIMIT: usize = 1 << 40;
 /// Returns the process's memory limit in bytes, if it has one: `MEMORY_LIMIT` in Kubernetes' notation, or that of its
 /// control group, as container runtimes set it.
 pub(crate) fn limit(env: &Env) -> Result<Option<usize>, EnvError> {
-    if let Some(text) = env.get("MEMORY_LIMIT") {
-        let wrong = || EnvError::new("MEMORY_LIMIT", "must be bytes, or a quantity such as 64Mi");
-        return parse(text.trim()).filter(|limit| *limit >= 1 << 20).map(Some).ok_or_else(wrong);
+    if let Some(limit) = env.bytes("MEMORY_LIMIT")? {
+        return Ok(Some(limit));
     }
     let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     let texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
     Ok(texts.filter_map(|text| text.trim().parse().ok()).find(|limit| *limit < MAX_LIMIT))
-}
-
-fn parse(text: &str) -> Option<usize> {
-    let units = [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1_000), ("M", 1_000_000)];
-    let unit = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
-    let (digits, size) = unit.unwrap_or((text, 1));
-    digits.parse::<usize>().ok()?.checked_mul(size)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::store::{Memory, Redis, Store};
 
 /// As long as the session cookie lives.
 const CART_TTL: Duration = Duration::from_secs(48 * 3600);
+/// What carts in memory may take: some 60,000 of one line, and a quarter of a pod's memory.
+const CART_MEMORY: usize = 16 * 1024 * 1024;
 const REDIS_PORT: u16 = 6379;
 
 pub(crate) fn store(env: &Env) -> Result<Store, EnvError> {
@@ -29,7 +31,9 @@ pub(crate) fn store(env: &Env) -> Result<Store, EnvError> {
         return Err(EnvError::new("CART_TTL", "must be at least 1s"));
     }
     match env.get("REDIS_ADDR") {
-        None => Ok(Store::Memory(Memory::new(ttl))),
+        None => {
+            Ok(Store::Memory(Memory::new(ttl, env.bytes("CART_MEMORY")?.unwrap_or(CART_MEMORY))))
+        }
         Some(address) => Ok(Store::Redis(Redis::new(client(env, address)?, ttl)?)),
     }
 }

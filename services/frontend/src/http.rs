@@ -53,6 +53,7 @@ pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -
         .route(&shop.path("/product-meta/{ids}"), get(product::meta))
         .route(&shop.path("/cart"), get(respond(cart::view)).post(respond(cart::add)))
         .route(&shop.path("/cart/empty"), post(respond(cart::empty)))
+        .route(&shop.path("/cart/remove"), post(respond(cart::remove)))
         .route(&shop.path("/cart/checkout"), post(respond(checkout::place)))
         .route(&shop.path("/setCurrency"), post(respond(currency::set)))
         .route(&shop.path("/logout"), get(visit::logout))

@@ -54,7 +54,7 @@ pub(super) struct Reservation {
 
 impl Reservation {
     /// Takes bytes of the body. What is large leaves a part of the budget to others.
-    fn take_body(&self, bytes: usize) -> Result<(), Status> {
+    pub(super) fn take_body(&self, bytes: usize) -> Result<(), Status> {
         let body = self.body.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let max = self.budget.max;
         let max = if body > SMALL { max - max / KEPT_FOR_SMALL } else { max };

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Counted};
 use super::admission::Slot;
+use super::endpoint::Reach;
 use super::listener::Listener;
 use super::protocol::{Opening, detect, is_tls_handshake};
 use crate::net::Peer;
@@ -43,16 +44,6 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 const EVICTION_TIMEOUT: Duration = Duration::from_millis(100);
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
-
-/// What the requests of a connection reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
-    Everything,
-    /// Health, because it came without TLS to a port that asks for it.
-    HealthWithoutTls,
-    /// Health, because there is no room for more connections.
-    HealthInReserve,
-}
 
 /// Serves a connection to its end.
 pub(super) async fn serve(

@@ -11,8 +11,8 @@ use tonic::{Code, Status};
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::budget::{Budget, Holding, Metered, Reservation};
-use super::connection::Reach;
 use super::router::Router;
+use crate::compression::inflate;
 use crate::context::ServiceContext;
 use crate::grpc::{self, DeadlineBody};
 use crate::layers::{
@@ -40,6 +40,16 @@ pub(crate) struct Endpoint {
     budget: Arc<Budget>,
     /// Of health alone, so that it is answered whatever else is asked.
     probe_budget: Arc<Budget>,
+}
+
+/// What the requests of a connection reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Everything,
+    /// Health, because it came without TLS to a port that asks for it.
+    HealthWithoutTls,
+    /// Health, because there is no room for more connections.
+    HealthInReserve,
 }
 
 /// The layers around every request, first to last. Further ones belong here.
@@ -222,7 +232,7 @@ async fn route(
     match kind {
         Kind::Unknown => Err(Status::unimplemented("")),
         Kind::Unary => {
-            let request = one_message(&info, metered(request, &reservation)).await?;
+            let request = one_message(&info, metered(request, &reservation), &reservation).await?;
             Ok(WireReply::of_grpc(answer(request).await))
         }
         Kind::Stream => {
@@ -255,8 +265,9 @@ fn metered(request: http::Request<Body>, reservation: &Arc<Reservation>) -> http
 async fn one_message(
     info: &RequestInfo,
     request: http::Request<Body>,
+    reservation: &Reservation,
 ) -> Result<http::Request<Body>, Status> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     // A question for health is a name, and comes with its header.
     let (timeout, max) = match info.is_probe {
         true => (PROBE_TIMEOUT, MAX_PROBE),
@@ -268,6 +279,9 @@ async fn one_message(
     let message = timeout_at(bound, grpc::collect_request(body, max)).await;
     let message = message
         .unwrap_or_else(|_elapsed| Err(Status::deadline_exceeded("the message took too long")))?;
+    let collected = message.len();
+    let message = inflate(&mut parts.headers, message, max)?;
+    reservation.take_body(message.len().saturating_sub(collected))?;
     Ok(http::Request::from_parts(parts, Body::from(message)))
 }
 

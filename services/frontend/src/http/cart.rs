@@ -5,11 +5,12 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::Request;
 use axum::response::Response;
-use boutique_money::Money;
+use boutique_money::{CurrencyCode, Money};
 use boutique_proto::CartItem;
+use boutique_service::detach;
 use futures_util::future::try_join_all;
 use time::OffsetDateTime;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::failure::{Failure, retrieved, within};
 use super::form;
@@ -19,13 +20,15 @@ use super::state::Shop;
 use super::visit::Visit;
 use crate::clients::Priced;
 use crate::domain;
-use crate::domain::form::AddToCart;
+use crate::domain::form::{AddToCart, Invalid};
 
 #[derive(Template)]
 #[template(path = "cart.html")]
 struct CartPage<'a> {
     frame: Frame<'a>,
     lines: Vec<Line>,
+    /// True if a product has left the catalog; the order waits until its line is removed.
+    has_gone: bool,
     shipping: String,
     total: String,
     /// The years a card may expire in; the second is preselected.
@@ -34,8 +37,14 @@ struct CartPage<'a> {
 }
 
 struct Line {
-    priced: Arc<Priced>,
+    product_id: String,
     quantity: i32,
+    /// `None` if the product has left the catalog.
+    sold: Option<Sold>,
+}
+
+struct Sold {
+    priced: Arc<Priced>,
     /// Of all pieces together.
     price: Money,
     shown: String,
@@ -62,17 +71,15 @@ pub(crate) async fn view(
             converted.map_err(|cause| Failure::backend("failed to convert currency", cause))
         };
         let lines = try_join_all(cart.iter().map(async |item| {
-            let id = &item.product_id;
-            let priced = retrieved(&format!("product #{id}"), shop.clients.product(id).await)?;
-            let price = shop.clients.convert(priced.price, currency).await;
-            line(priced, item.quantity, price).map_err(|cause| {
-                Failure::backend(&format!("could not convert currency for product #{id}"), cause)
-            })
+            let (product_id, quantity) = (item.product_id.clone(), item.quantity);
+            let sold = sold(&shop, item, currency).await?;
+            Ok::<_, Failure>(Line { product_id, quantity, sold })
         }));
         let (shipping, lines, recommendations) = tokio::try_join!(shipping, lines, async {
             Ok(page::recommendations(&shop, &visit, ids).await)
         })?;
-        let total = lines.iter().try_fold(shipping, |sum, line| sum.checked_add(line.price));
+        let prices = lines.iter().filter_map(|line| Some(line.sold.as_ref()?.price));
+        let total = prices.into_iter().try_fold(shipping, Money::checked_add);
         let total = total.map_err(|error| {
             Failure::backend("could not add up the cart", Status::internal(error.to_string()))
         })?;
@@ -81,6 +88,7 @@ pub(crate) async fn view(
         let this_year = OffsetDateTime::now_utc().year();
         let page = CartPage {
             frame,
+            has_gone: lines.iter().any(|line| line.sold.is_none()),
             lines,
             shipping: domain::price(shipping),
             total: domain::price(total),
@@ -92,10 +100,63 @@ pub(crate) async fn view(
     .await
 }
 
-fn line(priced: Arc<Priced>, quantity: i32, price: Result<Money, Status>) -> Result<Line, Status> {
+/// The product of a line and its price, unless it has left the catalog.
+async fn sold(
+    shop: &Shop,
+    item: &CartItem,
+    currency: CurrencyCode,
+) -> Result<Option<Sold>, Failure> {
+    let id = &item.product_id;
+    let priced = match shop.clients.product(id).await {
+        Err(cause) if cause.code() == Code::NotFound => return Ok(None),
+        answer => retrieved(&format!("product #{id}"), answer)?,
+    };
+    let price = shop.clients.convert(priced.price, currency).await;
+    let price = price.and_then(|price| times(price, item.quantity)).map_err(|cause| {
+        Failure::backend(&format!("could not convert currency for product #{id}"), cause)
+    })?;
+    Ok(Some(Sold { priced, price, shown: domain::price(price) }))
+}
+
+fn times(price: Money, quantity: i32) -> Result<Money, Status> {
     let pieces = u32::try_from(quantity).map_err(|_| Status::internal("impossible quantity"))?;
-    let price = price?.checked_mul(pieces).map_err(|error| Status::internal(error.to_string()))?;
-    Ok(Line { priced, quantity, price, shown: domain::price(price) })
+    price.checked_mul(pieces).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// `POST /cart/remove`: takes one product out. The cart service can only add and empty, so the other lines are put back,
+/// whatever becomes of the visitor meanwhile.
+pub(crate) async fn remove(
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let fields = form::fields(request).await?;
+    let product_id = fields.text("product_id").to_owned();
+    if product_id.is_empty() {
+        return Err(Invalid::one("ProductID", "required").into());
+    }
+    let (clients, session) = (shop.clients.clone(), visit.session.clone());
+    let limit = shop.config.limits.change;
+    let work = detach(async move {
+        within(limit, async || {
+            let cart = retrieved("cart", clients.cart(&session).await)?;
+            let others: Vec<_> = cart.iter().filter(|i| i.product_id != product_id).collect();
+            if others.len() == cart.len() {
+                return Ok(());
+            }
+            let emptied = clients.empty_cart(&session).await;
+            emptied.map_err(|cause| Failure::backend("failed to change the cart", cause))?;
+            for item in others {
+                let added = clients.add_item(&session, item.clone()).await;
+                added.map_err(|cause| Failure::backend("failed to change the cart", cause))?;
+            }
+            Ok(())
+        })
+        .await
+    });
+    let failed = |_| Failure::backend("failed to change the cart", Status::internal("panicked"));
+    work.await.map_err(failed)??;
+    Ok(see(shop.path("/cart")))
 }
 
 /// `POST /cart`: only what the catalogue knows goes in.
