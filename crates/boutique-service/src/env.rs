@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
+
+use crate::file::read_text;
+
+/// The longest secret in a file, in bytes.
+const MAX_SECRET: usize = 64 * 1024;
 
 /// A snapshot of settings under upstream's names. An empty value counts as absent.
 #[derive(Clone, Default)]
@@ -43,6 +49,19 @@ impl Env {
     /// Returns the value of a setting that must be set.
     pub fn require(&self, name: &str) -> Result<&str, EnvError> {
         self.get(name).ok_or_else(|| EnvError::new(name, "is not set"))
+    }
+
+    /// Returns the value of a setting that may be a secret: its own, or the content of the file that the setting with
+    /// `_FILE` behind its name names, as Kubernetes and Docker mount secrets.
+    pub fn secret(&self, name: &str) -> Result<Option<String>, EnvError> {
+        let file_name = format!("{name}_FILE");
+        let Some(file) = self.get(&file_name) else { return Ok(self.get(name).map(str::to_owned)) };
+        if self.get(name).is_some() {
+            return Err(EnvError::new(&file_name, format_args!("must not be set beside {name}")));
+        }
+        let text = read_text(Path::new(file), MAX_SECRET)
+            .map_err(|problem| EnvError::new(&file_name, problem))?;
+        Ok(Some(text.trim().to_owned()).filter(|secret| !secret.is_empty()))
     }
 
     /// Parses the value of a setting; `allowed` completes "`name` must be …".

@@ -28,7 +28,7 @@ pub(crate) enum StoreError {
 /// The one store of a process.
 pub(crate) enum Store {
     Memory(Memory),
-    Redis(Redis),
+    Redis(Box<Redis>),
 }
 
 impl Store {

@@ -43,12 +43,12 @@ impl Delivery {
         let from = env.get("SMTP_FROM").unwrap_or(FROM).parse().map_err(|_| {
             EnvError::new("SMTP_FROM", "must be a mailbox such as Shop <a@b.example>")
         })?;
-        let Some(url) = env.get("SMTP_URL") else { return Ok(Self::Log) };
+        let Some(url) = env.secret("SMTP_URL")? else { return Ok(Self::Log) };
         // The URL may hold a password, so the parser's own words stay out of the message.
         let wrong =
             || EnvError::new("SMTP_URL", "must be smtp://[user:password@]host[:port] or smtps://…");
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|_| wrong())?;
-        let url = Url::parse(url).map_err(|_| wrong())?;
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url).map_err(|_| wrong())?;
+        let url = Url::parse(&url).map_err(|_| wrong())?;
         let builder = match tls(env, &url)? {
             Some(tls) => builder.tls(tls),
             None => builder,

@@ -46,7 +46,7 @@ async fn serve_as(kind: &str) -> anyhow::Result<()> {
 
 async fn http_redis() -> anyhow::Result<()> {
     let client = redis::Client::open(format!("redis://{}", setting("REDIS_ADDR")?))?;
-    let redis = client.get_connection_manager().await?;
+    let redis = client.get_multiplexed_async_connection().await?;
     let answer = async move || {
         let mut redis = redis.clone();
         let _: Result<Option<Vec<u8>>, _> = redis.hget("floor", "data").await;

@@ -2,25 +2,22 @@
 //! the user id, the value a hash with the fields `absexp`, `sldexp` (both `-1`, never) and `data`, a
 //! protobuf `hipstershop.Cart`. Every change is one script, one round trip, whole or not at all.
 
+mod connection;
+
 use std::time::Duration;
 
 use boutique_proto::Cart;
 use boutique_service::EnvError;
 use prost::Message as _;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{AsyncCommands as _, Client, ErrorKind, RedisError, Script, ServerErrorKind};
+use redis::{AsyncCommands as _, ErrorKind, RedisError, Script, ServerErrorKind};
 
+use self::connection::{Connections, Link, Repeat};
+use crate::config::Address;
 use crate::domain::{Line, MAX_LINES, MAX_QUANTITY, NewLine, Refusal, UserId};
 use crate::store::StoreError;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
-const COMMAND_TIMEOUT: Duration = Duration::from_millis(300);
-/// While Redis is away a call waits for one more try at a connection, not for many.
-const RECONNECT_TRIES: usize = 1;
-const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
-
 pub(crate) struct Redis {
-    connection: ConnectionManager,
+    connections: Connections,
     ttl: Duration,
     add: Script,
     empty: Script,
@@ -28,35 +25,35 @@ pub(crate) struct Redis {
 
 impl Redis {
     /// Connects at the first call.
-    pub(crate) fn new(client: Client, ttl: Duration) -> Result<Self, EnvError> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(COMMAND_TIMEOUT))
-            .set_number_of_retries(RECONNECT_TRIES)
-            .set_min_delay(RECONNECT_PAUSE)
-            .set_max_delay(RECONNECT_PAUSE);
-        let connection = ConnectionManager::new_lazy_with_config(client, config)
-            .map_err(|_| EnvError::new("REDIS_ADDR", "must be an address that can be used"))?;
+    pub(crate) fn new(
+        address: Address,
+        root: Option<Vec<u8>>,
+        ttl: Duration,
+    ) -> Result<Self, EnvError> {
         Ok(Self {
-            connection,
+            connections: Connections::new(address, root)?,
             ttl,
-            add: Script::new(include_str!("add.lua")),
-            empty: Script::new(include_str!("empty.lua")),
+            add: Script::new(include_str!("redis/add.lua")),
+            empty: Script::new(include_str!("redis/empty.lua")),
         })
     }
 
     pub(crate) async fn add(&self, user: &UserId, line: NewLine) -> Result<(), StoreError> {
-        let mut connection = self.connection.clone();
-        let answer: i32 = self
-            .add
-            .key(user.as_str())
+        let mut script = self.add.key(user.as_str());
+        script
             .arg(user.as_str())
             .arg(&line.line().product_id)
             .arg(line.line().quantity)
             .arg(self.ttl.as_secs())
             .arg(MAX_LINES)
-            .arg(MAX_QUANTITY)
-            .invoke_async(&mut connection)
+            .arg(MAX_QUANTITY);
+        // Added once more, it would be there twice.
+        let answer: i32 = self
+            .connections
+            .run(Repeat::NotProcessed, |mut link| {
+                let script = &script;
+                async move { script.invoke_async(&mut link).await }
+            })
             .await
             .map_err(why)?;
         match answer {
@@ -68,8 +65,9 @@ impl Redis {
     }
 
     pub(crate) async fn get(&self, user: &UserId) -> Result<Option<Vec<Line>>, StoreError> {
+        let read = |mut link: Link| async move { link.hget(user.as_str(), "data").await };
         let data: Option<Vec<u8>> =
-            self.connection.clone().hget(user.as_str(), "data").await.map_err(why)?;
+            self.connections.run(Repeat::Always, read).await.map_err(why)?;
         let Some(data) = data else { return Ok(None) };
         let cart =
             Cart::decode(data.as_slice()).map_err(|error| StoreError::Unreadable(error.into()))?;
@@ -85,11 +83,13 @@ impl Redis {
     }
 
     pub(crate) async fn empty(&self, user: &UserId) -> Result<(), StoreError> {
-        let mut connection = self.connection.clone();
-        self.empty
-            .key(user.as_str())
-            .arg(self.ttl.as_secs())
-            .invoke_async::<()>(&mut connection)
+        let mut script = self.empty.key(user.as_str());
+        script.arg(self.ttl.as_secs());
+        self.connections
+            .run(Repeat::Always, |mut link| {
+                let script = &script;
+                async move { script.invoke_async::<()>(&mut link).await }
+            })
             .await
             .map_err(why)
     }

@@ -1,6 +1,7 @@
 //! cartservice over its own wire: in memory, and with a real `redis-server`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod failover;
 mod ready;
 
 use std::time::{Duration, Instant};
@@ -415,8 +416,10 @@ async fn redis_is_reached_as_user_with_password_in_a_database_over_tls() -> anyh
 #[tokio::test]
 async fn a_wrong_setting_stops_the_start_and_hides_the_password() {
     for (setting, value) in [
-        ("REDIS_ADDR", "a:1,b:2,password=hunter2"),
-        ("REDIS_ADDR", "a:1,hunter2"),
+        ("REDIS_ADDR", "a:1,password=hunter2,ssl=maybe"),
+        ("REDIS_ADDR", "a:1,password=hunter2,abortConnect=true"),
+        ("REDIS_ADDR", ":6379,password=hunter2"),
+        ("REDIS_ADDR", "a:1,hunter2=x"),
         ("REDIS_ADDR", "http://hunter2@a:1"),
         ("REDIS_ADDR", "redis://:hunter2@a:99999"),
         ("CART_TTL", "forever"),
@@ -433,6 +436,23 @@ async fn a_wrong_setting_stops_the_start_and_hides_the_password() {
         Env::from([("REDIS_ADDR", "rediss://a:1"), ("REDIS_CA_FILE", "/does/not/exist")]);
     let error = serve(SERVICE, &settings, routes).await.unwrap_err().to_string();
     assert!(error.starts_with("REDIS_CA_FILE must name a file"), "{error}");
+    let settings = Env::from([("REDIS_ADDR_FILE", "/does/not/exist")]);
+    let error = serve(SERVICE, &settings, routes).await.unwrap_err().to_string();
+    assert!(error.starts_with("REDIS_ADDR_FILE must name a file"), "{error}");
+    let settings = Env::from([("REDIS_ADDR_FILE", "/dev/null"), ("REDIS_ADDR", "a:1")]);
+    let error = serve(SERVICE, &settings, routes).await.unwrap_err().to_string();
+    assert!(error.starts_with("REDIS_ADDR_FILE must not be set beside"), "{error}");
+}
+
+/// As the official images take secrets.
+#[tokio::test]
+async fn the_address_may_stand_in_a_file() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[])?;
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), format!("{}\n", redis.address()))?;
+    let settings = Env::from([("REDIS_ADDR_FILE", file.path().to_str().unwrap())]);
+    let (mut carts, _running) = with(&settings).await?;
+    behaves_as_upstreams(&mut carts).await
 }
 
 #[tokio::test]
