@@ -71,7 +71,12 @@ fn settings_in(text: &str) -> BTreeSet<String> {
             && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
     };
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    code.split('"').filter(is_setting).map(str::to_owned).collect()
+    let mut settings: BTreeSet<String> =
+        code.split('"').filter(is_setting).map(str::to_owned).collect();
+    // A secret may stand in a file that another setting names.
+    let secrets = code.split(".secret(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    settings.extend(secrets.map(|name| format!("{name}_FILE")));
+    settings
 }
 
 #[test]
@@ -293,4 +298,39 @@ fn the_public_workflow_runs_what_people_run() {
     assert!(read(".github/workflows/ci.yml").contains("run: .ci/run"));
     assert!(read(".ci/run").contains("exec scripts/test"));
     assert!(read("README.md").contains("scripts/test"));
+}
+
+/// The README names the oldest toolchain that the manifests allow.
+#[test]
+fn the_readme_names_the_toolchain_that_is_needed() {
+    let manifest = read("Cargo.toml");
+    let version =
+        manifest.split("rust-version = \"").nth(1).and_then(|rest| rest.split('"').next());
+    let words = format!("a Rust toolchain, {} or later", version.unwrap());
+    assert!(read("README.md").contains(&words), "{words}");
+}
+
+/// As on Windows, where git writes carriage returns unless it is told otherwise: no script would run with them.
+#[test]
+fn a_checkout_has_unix_line_ends_whatever_git_is_set_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = folder.path().join("index");
+    let tree = folder.path().join("tree/");
+    // The files as they are, not as they were committed.
+    let environment = format!("GIT_INDEX_FILE={}", index.display());
+    let script = format!(
+        "{environment} git -c safe.directory='*' add --all && \
+         {environment} git -c safe.directory='*' -c core.autocrlf=true -c core.eol=crlf \
+         checkout-index --all --prefix={}",
+        tree.display(),
+    );
+    let status =
+        std::process::Command::new("sh").args(["-c", &script]).current_dir(root()).status();
+    assert!(status.unwrap().success());
+    for name in
+        ["scripts/test", "scripts/ten", "Dockerfile", "compose.yaml", "README.md", "src/main.rs"]
+    {
+        let bytes = fs::read(tree.join(name)).unwrap();
+        assert!(!bytes.contains(&b'\r'), "{name}");
+    }
 }

@@ -11,6 +11,8 @@ pub struct RedisServer {
     process: Child,
     port: u16,
     tls: Option<String>,
+    /// Where it keeps what it writes.
+    _folder: tempfile::TempDir,
 }
 
 impl RedisServer {
@@ -42,13 +44,15 @@ impl RedisServer {
     }
 
     fn launch(port: u16, tls: Option<String>, options: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
         let process = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
+            .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--dir"])
+            .arg(folder.path())
             .args(options)
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start redis-server; the README's test command installs it")?;
-        let mut server = Self { process, port, tls };
+        let mut server = Self { process, port, tls, _folder: folder };
         let began = Instant::now();
         while server.command(&["PING"]).is_err() {
             anyhow::ensure!(server.process.try_wait()?.is_none(), "redis-server did not stay");

@@ -1,13 +1,10 @@
 //! The service's own settings: which store, and how Redis is reached.
 
-mod address;
-
 use std::time::Duration;
 
 use boutique_service::{Env, EnvError};
 
-pub(crate) use self::address::Address;
-use crate::store::{Memory, Redis, Store};
+use crate::store::{Address, Memory, Redis, Store};
 
 /// As long as the session cookie lives.
 const CART_TTL: Duration = Duration::from_secs(48 * 3600);

@@ -2,6 +2,7 @@
 //! the user id, the value a hash with the fields `absexp`, `sldexp` (both `-1`, never) and `data`, a
 //! protobuf `hipstershop.Cart`. Every change is one script, one round trip, whole or not at all.
 
+mod address;
 mod connection;
 
 use std::time::Duration;
@@ -11,8 +12,8 @@ use boutique_service::EnvError;
 use prost::Message as _;
 use redis::{AsyncCommands as _, ErrorKind, RedisError, Script, ServerErrorKind};
 
+pub(crate) use self::address::Address;
 use self::connection::{Connections, Link, Repeat};
-use crate::config::Address;
 use crate::domain::{Line, MAX_LINES, MAX_QUANTITY, NewLine, Refusal, UserId};
 use crate::store::StoreError;
 

@@ -14,8 +14,10 @@ use crate::{Carts, add, behaves_as_upstreams, get, item, new_user, with};
 /// Promised in two seconds, asserted with room for a busy machine.
 const RECOVERY: Duration = Duration::from_secs(10);
 
+/// A cart service that is patient with servers on a busy machine.
 async fn carts(address: &str) -> anyhow::Result<(Carts, boutique_service::ServerHandle)> {
-    with(&Env::from([("REDIS_ADDR", address)])).await
+    let address = format!("{address},connectTimeout=2000,syncTimeout=2000");
+    with(&Env::from([("REDIS_ADDR", address.as_str())])).await
 }
 
 fn replica_of(primary: &RedisServer) -> anyhow::Result<RedisServer> {

@@ -29,8 +29,11 @@ fn compose_and_the_chart_have_the_same_images_ports_settings_and_memory() -> any
         let mut in_cluster = variables(&workloads[*name]);
         in_cluster.retain(|setting, _| !setting.starts_with("DRAIN_"));
         let here = service["environment"].as_object().into_iter().flatten();
-        let here: BTreeMap<String, String> =
-            here.map(|(setting, value)| (setting.clone(), text(value))).collect();
+        // An empty setting counts as absent.
+        let here: BTreeMap<String, String> = here
+            .map(|(setting, value)| (setting.clone(), text(value)))
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
         // A Service's port may be another than its pod's; a container has one.
         for (workload, setting, port) in
             [("loadgenerator", "FRONTEND_ADDR", "frontend:8080"), ("emailservice", "PORT", "5000")]
@@ -41,6 +44,15 @@ fn compose_and_the_chart_have_the_same_images_ports_settings_and_memory() -> any
         }
         assert_eq!(here, in_cluster, "{name}");
     }
+    Ok(())
+}
+
+/// With a file of settings of one's own `.env` is not read.
+#[test]
+fn compose_has_its_defaults_without_the_file_of_settings() -> anyhow::Result<()> {
+    let arguments = ["--profile", "load", "config", "--format", "json", "--no-path-resolution"];
+    let without = run("docker-compose", &[&["--env-file", "/dev/null"], &arguments[..]].concat())?;
+    assert_eq!(serde_json::from_str::<Value>(&without)?, compose()?);
     Ok(())
 }
 

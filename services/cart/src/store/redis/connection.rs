@@ -16,10 +16,13 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use crate::config::Address;
+use super::address::Address;
 
 /// How long a failed attempt to connect stands for those that come just after it.
 const FAILED_FOR: Duration = Duration::from_millis(50);
+
+/// How often a connection is tried before a command fails.
+const MIN_TRIES: usize = 2;
 
 /// What a server of a cluster answers to a client that knows nothing of it.
 const CLUSTER: [ErrorKind; 3] = [
@@ -206,7 +209,7 @@ impl Connections {
         let endpoints = &self.address.endpoints;
         let first = self.first.load(Ordering::Relaxed);
         let mut last = None;
-        for index in 0..endpoints.len() {
+        for index in 0..endpoints.len().max(MIN_TRIES) {
             let endpoint = &endpoints[(first + index) % endpoints.len()];
             let connected = match &self.address.service_name {
                 Some(name) => self.connect_by_sentinel(endpoint, name).await,
