@@ -37,6 +37,17 @@ fn swap(old: &RedisServer, new: &RedisServer) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until a replica has this user's cart: replication is asynchronous, and a cart that it lacks is lost with the
+/// primary.
+fn has_cart(replica: &RedisServer, user: &str) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while replica.command(&["EXISTS", user])?.trim() != "1" {
+        anyhow::ensure!(began.elapsed() < Duration::from_secs(20), "it does not replicate");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
 /// Adds until it is accepted; returns how long that took.
 async fn recovers(carts: &mut Carts, user: &str) -> anyhow::Result<Duration> {
     let began = Instant::now();
@@ -56,6 +67,7 @@ async fn of_several_endpoints_the_primary_is_found_whoever_it_is() -> anyhow::Re
     let (mut carts, _running) = carts(&format!("{},{}", second.address(), first.address())).await?;
     behaves_as_upstreams(&mut carts).await?;
     add(&mut carts, &user, item("before", 1)).await?;
+    has_cart(&second, &user)?;
 
     swap(&first, &second)?;
     let took = recovers(&mut carts, &user).await?;
@@ -65,6 +77,8 @@ async fn of_several_endpoints_the_primary_is_found_whoever_it_is() -> anyhow::Re
     swap(&second, &first)?;
     recovers(&mut carts, &user).await?;
 
+    // What was added in the meantime may not have arrived; what was there before has.
+    has_cart(&second, &user)?;
     drop(first);
     second.command(&["REPLICAOF", "NO", "ONE"])?;
     let took = recovers(&mut carts, &user).await?;
@@ -93,6 +107,7 @@ async fn a_service_address_that_moved_is_followed() -> anyhow::Result<()> {
     let (mut carts, _running) = carts(&address).await?;
     let user = new_user();
     add(&mut carts, &user, item("before", 1)).await?;
+    has_cart(&second, &user)?;
 
     to.send(second.address())?;
     swap(&first, &second)?;
@@ -155,7 +170,7 @@ impl Drop for Sentinel {
 #[tokio::test]
 async fn sentinels_name_the_primary_before_and_after_a_failover() -> anyhow::Result<()> {
     let first = RedisServer::start(&[])?;
-    let _second = replica_of(&first)?;
+    let second = replica_of(&first)?;
     let sentinel = Sentinel::start(&first)?;
     sentinel.knows_a_replica()?;
     // A sentinel that is not there comes first.
@@ -164,8 +179,7 @@ async fn sentinels_name_the_primary_before_and_after_a_failover() -> anyhow::Res
     behaves_as_upstreams(&mut carts).await?;
     let user = new_user();
     add(&mut carts, &user, item("before", 1)).await?;
-    // The answer to WAIT is how many replicas have it.
-    first.command(&["WAIT", "1", "1000"])?;
+    has_cart(&second, &user)?;
 
     drop(first);
     let took = recovers(&mut carts, &user).await?;
