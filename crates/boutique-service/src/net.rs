@@ -1,6 +1,6 @@
 //! Sockets: options of connections, and the addresses of services.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -45,17 +45,39 @@ impl Target {
         Self { authority: Authority::from_static("inproc"), is_tls: false }
     }
 
-    /// Parses `host:port`, `dns:///host:port`, `http://host:port` or `https://host:port`.
-    pub(crate) fn parse(address: &str) -> Option<Self> {
+    /// Parses `host:port`, also after `dns:///`, `dns:`, `passthrough:///`, `ipv4:`, `ipv6:`, `http://` or `https://`, as
+    /// gRPC clients take it. A host is a name, an IPv4 address, or an IPv6 address in brackets; `default_port` is that
+    /// of an address without one.
+    pub(crate) fn parse(address: &str, default_port: Option<u16>) -> Option<Self> {
         let (rest, is_tls) = match address.strip_prefix("https://") {
             Some(rest) => (rest, true),
             None => {
-                let plain = ["dns:///", "http://"].iter().find_map(|s| address.strip_prefix(s));
+                let schemes = ["dns:///", "dns:", "passthrough:///", "ipv4:", "ipv6:", "http://"];
+                let plain = schemes.iter().find_map(|scheme| address.strip_prefix(scheme));
                 (plain.unwrap_or(address), false)
             }
         };
-        let authority: Authority = rest.trim_end_matches('/').parse().ok()?;
-        authority.port_u16()?;
+        let rest = rest.trim_end_matches('/');
+        // An IPv6 address without brackets has no port.
+        let rest = match rest.parse::<Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) => rest.to_owned(),
+        };
+        let authority: Authority = rest.parse().ok()?;
+        let host = authority.host();
+        let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_host = !host.is_empty() && bracketed.is_none_or(is_address);
+        if !is_host || authority.as_str().contains('@') {
+            return None;
+        }
+        let authority = match (authority.port_u16(), default_port) {
+            (Some(1..), _) => authority,
+            (None, Some(port)) if authority.as_str() == host => {
+                format!("{host}:{port}").parse().ok()?
+            }
+            _ => return None,
+        };
         Some(Self { authority, is_tls })
     }
 }
@@ -72,12 +94,41 @@ mod tests {
             ("http://127.0.0.1:7070/", "127.0.0.1:7070", false),
             ("https://cartservice:7070", "cartservice:7070", true),
             ("https://[::1]:7070", "[::1]:7070", true),
+            ("dns:cartservice:7070", "cartservice:7070", false),
+            ("passthrough:///10.0.0.1:7070", "10.0.0.1:7070", false),
+            ("ipv4:10.0.0.1:7070", "10.0.0.1:7070", false),
+            ("ipv6:[2001:db8::1]:7070", "[2001:db8::1]:7070", false),
         ] {
             let expected = Target { authority: authority.parse().unwrap(), is_tls };
-            assert_eq!(Target::parse(address), Some(expected), "{address}");
+            assert_eq!(Target::parse(address, None), Some(expected), "{address}");
         }
-        for address in ["", "cartservice", "https://cartservice", "ftp://cartservice:1", "a b:1"] {
-            assert_eq!(Target::parse(address), None, "{address}");
+        for address in [
+            "",
+            "cartservice",
+            "https://cartservice",
+            "ftp://cartservice:1",
+            "a b:1",
+            ":3550",
+            "http://:3550",
+            "dns:///:3550",
+            "cartservice:0",
+            "cartservice:99999",
+            "cartservice:",
+            "user@cartservice:1",
+            "[cartservice]:1",
+            "::1",
+        ] {
+            assert_eq!(Target::parse(address, None), None, "{address}");
+        }
+        for (address, authority) in [
+            ("collector", "collector:4317"),
+            ("collector:1", "collector:1"),
+            ("::1", "[::1]:4317"),
+            ("[::1]", "[::1]:4317"),
+            ("http://10.0.0.1", "10.0.0.1:4317"),
+        ] {
+            let target = Target::parse(address, Some(4317));
+            assert_eq!(target.unwrap().authority.as_str(), authority, "{address}");
         }
     }
 }

@@ -13,8 +13,11 @@ use opentelemetry_sdk::trace::{
 };
 
 use crate::env::{Env, EnvError};
+use crate::net::Target;
 use crate::propagation::{Formats, TraceContext};
 
+/// The port of OTLP over gRPC.
+const COLLECTOR_PORT: u16 = 4317;
 /// The bound of the last export of a process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -62,10 +65,13 @@ impl ServiceTracer {
         }
         let mut exporter = SpanExporter::builder().with_tonic();
         if let Some(collector) = env.get("COLLECTOR_SERVICE_ADDR") {
-            let has_scheme = collector.contains("://");
-            let endpoint =
-                if has_scheme { collector.to_owned() } else { format!("http://{collector}") };
-            exporter = exporter.with_endpoint(endpoint);
+            let wrong = |problem| EnvError::new("COLLECTOR_SERVICE_ADDR", problem);
+            let target = Target::parse(collector, Some(COLLECTOR_PORT))
+                .ok_or_else(|| wrong("must be host[:port]"))?;
+            if target.is_tls {
+                Err(wrong("must be reached without TLS: spans are exported in plain text"))?;
+            }
+            exporter = exporter.with_endpoint(format!("http://{}", target.authority));
         }
         let exporter = exporter
             .build()

@@ -88,7 +88,7 @@ pub fn channel(env: &Env, registry: &Registry, spec: &ServiceSpec) -> Result<Cha
             Route::Local(endpoint.ok_or_else(|| EnvError::new(spec.addr_key, problem))?.clone())
         }
         None => {
-            let target = Target::parse(address)
+            let target = Target::parse(address, None)
                 .ok_or_else(|| EnvError::new(spec.addr_key, "must be host:port"))?;
             let tls = if target.is_tls { Some(registry.tls(env)?) } else { None };
             let target = Arc::new(target);
