@@ -167,3 +167,41 @@ async fn health_is_answered_where_every_connection_is_busy() -> anyhow::Result<(
     }
     Ok(())
 }
+
+/// Frames that carry no request and ask for work: each flood ends, and nobody else notices.
+#[tokio::test]
+async fn floods_of_control_frames_are_told_to_go_away() -> anyhow::Result<()> {
+    let (_process, address) = start("adservice", &[]).await?;
+    for (name, frame) in [
+        ("PING", &b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0"[..]),
+        ("SETTINGS", b"\0\0\0\x04\0\0\0\0\0"),
+        ("PRIORITY", b"\0\0\x05\x02\0\0\0\0\x01\0\0\0\0\x10"),
+        ("WINDOW_UPDATE", b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01"),
+        ("unknown", b"\0\0\x01\xfa\0\0\0\0\0x"),
+    ] {
+        let stream = TcpStream::connect(&address).await?;
+        let (mut reading, mut writing) = stream.into_split();
+        let drain = tokio::spawn(async move {
+            let mut answers = Vec::new();
+            // A reset is an end too.
+            let _ = reading.read_to_end(&mut answers).await;
+            answers
+        });
+        writing.write_all(PREFACE).await?;
+        let frames = frame.repeat(500);
+        let flood = async {
+            // What the sockets hold is taken without being read.
+            while writing.write_all(&frames).await.is_ok() && !drain.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(10), flood).await;
+        assert!(ended.is_ok(), "{name}: the flood goes on");
+        let answers = drain.await?;
+        // GOAWAY is frame type 7, on stream 0; a reset may have taken it along.
+        let is_told = answers.windows(6).any(|bytes| bytes == [0x07, 0, 0, 0, 0, 0]);
+        println!("{name}: GOAWAY {is_told}");
+        assert!(is_healthy(&address).await, "{name}");
+    }
+    Ok(())
+}

@@ -2,12 +2,15 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Instant, interval_at};
+
+use super::flood::FloodGuard;
 
 /// The counters of a connection.
 #[derive(Debug)]
@@ -19,6 +22,9 @@ pub(super) struct Activity {
     /// The value of `read` when the last request ended.
     read_at_rest: AtomicU64,
     in_flight: AtomicUsize,
+    /// Notified when the peer sends too many frames without requests.
+    pub(super) flooded: Notify,
+    is_flooded: AtomicBool,
 }
 
 impl Default for Activity {
@@ -29,6 +35,8 @@ impl Default for Activity {
             read: AtomicU64::new(0),
             read_at_rest: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            flooded: Notify::new(),
+            is_flooded: AtomicBool::new(false),
         }
     }
 }
@@ -88,10 +96,11 @@ impl Drop for InFlight {
     }
 }
 
-/// A reader that counts its bytes.
+/// A reader that counts its bytes, and of HTTP/2 its frames.
 pub(super) struct Counted<R> {
     pub(super) inner: R,
     pub(super) activity: Arc<Activity>,
+    pub(super) flood: Option<FloodGuard>,
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
@@ -100,10 +109,18 @@ impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        // Nothing more is read, and the connection ends soon.
+        if self.activity.is_flooded.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        let read = (buffer.filled().len() - before) as u64;
-        self.activity.read.fetch_add(read, Ordering::Relaxed);
+        let read = &buffer.filled()[before..];
+        self.activity.read.fetch_add(read.len() as u64, Ordering::Relaxed);
+        if self.flood.as_mut().is_some_and(|flood| !flood.allows(read)) {
+            self.activity.is_flooded.store(true, Ordering::Relaxed);
+            self.activity.flooded.notify_one();
+        }
         polled
     }
 }

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::activity::{Activity, Counted};
 use super::admission::Slot;
 use super::endpoint::Reach;
+use super::flood::FloodGuard;
 use super::listener::Listener;
 use super::protocol::{Opening, detect, is_tls_handshake};
 use crate::net::Peer;
@@ -117,7 +118,8 @@ async fn open(
             (opening, first, Box::new(reading), Box::new(writing))
         }
     };
-    let reading = Counted { inner: Cursor::new(first).chain(reading), activity };
+    let flood = (opening == Opening::Http2).then(FloodGuard::new);
+    let reading = Counted { inner: Cursor::new(first).chain(reading), activity, flood };
     let io = TokioIo::new(tokio::io::join(reading, writing));
     Ok(Opened { opening, io, is_tls, is_trusted })
 }
@@ -182,7 +184,7 @@ async fn serve_http2(io: Io, requests: Requests, listener: &Listener, slot: &Slo
         _ = connection.as_mut() => return,
         () = listener.shutdown.drained() => {}
         () = sleep(age) => {}
-        () = slot.evicted.cancelled() => {
+        () = give_way(slot, &activity) => {
             connection.as_mut().graceful_shutdown();
             // Time enough to say so.
             let _ = timeout(EVICTION_TIMEOUT, connection).await;
@@ -191,6 +193,16 @@ async fn serve_http2(io: Io, requests: Requests, listener: &Listener, slot: &Slo
     }
     connection.as_mut().graceful_shutdown();
     close(connection, &activity).await;
+}
+
+/// Returns when a connection has to make room for others, or floods.
+async fn give_way(slot: &Slot, activity: &Activity) {
+    tokio::select! {
+        () = slot.evicted.cancelled() => {}
+        () = activity.flooded.notified() => {
+            tracing::debug!("closing a connection that sends frames without requests");
+        }
+    }
 }
 
 async fn serve_http1(io: Io, requests: Requests, listener: &Listener, slot: &Slot) {

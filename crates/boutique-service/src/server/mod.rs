@@ -6,6 +6,7 @@ mod admission;
 mod budget;
 mod connection;
 mod endpoint;
+mod flood;
 mod health;
 mod listener;
 mod protocol;

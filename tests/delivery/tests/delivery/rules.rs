@@ -170,7 +170,7 @@ fn readme_calls() -> anyhow::Result<BTreeSet<(String, String)>> {
         for callee in cells[4].split(", ").filter(|callee| !callee.is_empty()) {
             let callee = match callee {
                 "Redis" => "redis-cart",
-                "catalogue" => "productcatalogservice",
+                "catalog" => "productcatalogservice",
                 "ads" => "adservice",
                 // It is told by SMTP_URL, which nobody sets for them.
                 "a mail server" => continue,

@@ -1,0 +1,137 @@
+//! Counts the HTTP/2 frames of a peer that ask for work and carry no request: PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
+//! RST_STREAM, empty DATA and what is not known. A peer that sends them without end is told to go away.
+
+use std::time::{Duration, Instant};
+
+/// What a peer may send at once, and what it may send on and on. A gRPC client that is busy sends a few hundred a
+/// second.
+const BURST: u32 = 10_000;
+const PER_SECOND: f64 = 2_000.0;
+/// What each request and each piece of a body allows more.
+const PER_REQUEST: u32 = 4;
+/// The client's preface before its first frame.
+const PREFACE: usize = 24;
+const FRAME_HEADER: usize = 9;
+
+/// Reads the headers of the frames in a stream of bytes.
+#[derive(Debug)]
+pub(super) struct FloodGuard {
+    /// Bytes to skip before the next header.
+    skip: usize,
+    header: [u8; FRAME_HEADER],
+    filled: usize,
+    allowed: u32,
+    refilled: Instant,
+}
+
+impl FloodGuard {
+    pub(super) fn new() -> Self {
+        Self {
+            skip: PREFACE,
+            header: [0; FRAME_HEADER],
+            filled: 0,
+            allowed: BURST,
+            refilled: Instant::now(),
+        }
+    }
+
+    /// Reads what was received next; returns false once it is too much.
+    pub(super) fn allows(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let skipped = self.skip.min(bytes.len());
+                self.skip -= skipped;
+                bytes = &bytes[skipped..];
+                continue;
+            }
+            let missing = (FRAME_HEADER - self.filled).min(bytes.len());
+            self.header[self.filled..self.filled + missing].copy_from_slice(&bytes[..missing]);
+            self.filled += missing;
+            bytes = &bytes[missing..];
+            if self.filled == FRAME_HEADER {
+                self.filled = 0;
+                if !self.count() {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Counts the frame whose header is complete.
+    fn count(&mut self) -> bool {
+        const DATA: u8 = 0;
+        const HEADERS: u8 = 1;
+        const CONTINUATION: u8 = 9;
+        const END_STREAM: u8 = 1;
+        let length =
+            self.header[..3].iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        self.skip = length;
+        let (kind, flags) = (self.header[3], self.header[4]);
+        match kind {
+            HEADERS => self.allow(PER_REQUEST),
+            DATA if length > 0 || flags & END_STREAM != 0 => self.allow(PER_REQUEST),
+            // Bounded by the size of a header list.
+            CONTINUATION => {}
+            _ => {
+                if self.allowed == 0 {
+                    self.refill();
+                }
+                let Some(left) = self.allowed.checked_sub(1) else { return false };
+                self.allowed = left;
+            }
+        }
+        true
+    }
+
+    fn allow(&mut self, more: u32) {
+        self.allowed = self.allowed.saturating_add(more).min(BURST);
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by BURST")]
+    fn refill(&mut self) {
+        let passed = self.refilled.elapsed();
+        // The clock is not read for each frame.
+        if passed >= Duration::from_millis(10) {
+            self.refilled = Instant::now();
+            self.allow((passed.as_secs_f64() * PER_SECOND).min(f64::from(BURST)) as u32);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
+    }
+
+    /// A guard that has read the preface.
+    fn guard() -> FloodGuard {
+        let mut guard = FloodGuard::new();
+        assert!(guard.allows(&[b'x'; PREFACE]));
+        guard
+    }
+
+    #[test]
+    fn frames_without_requests_are_too_much_after_a_while() {
+        for (kind, payload) in [(2, 5), (3, 4), (4, 6), (6, 8), (8, 4), (0, 0), (0xfa, 100)] {
+            let mut guard = guard();
+            let frame = frame(kind, 0, &vec![0; payload]);
+            let count = (0..100_000).take_while(|_| guard.allows(&frame)).count();
+            assert!((10_000..50_000).contains(&count), "{kind}: {count}");
+        }
+    }
+
+    #[test]
+    fn requests_are_never_too_much_in_pieces_of_any_size() {
+        let call = [frame(1, 4, &[0; 40]), frame(0, 1, &[0; 30]), frame(8, 0, &[0; 4])].concat();
+        for size in [1, 7, 64, 1_000] {
+            let mut guard = guard();
+            let bytes = call.repeat(30_000 / size + 1_000);
+            assert!(bytes.chunks(size).all(|piece| guard.allows(piece)), "{size}");
+        }
+    }
+}
