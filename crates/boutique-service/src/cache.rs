@@ -10,7 +10,7 @@ use crate::env::{Env, EnvError};
 
 /// The most bytes of all answers of one cache with their keys, as its `weigh` counts them.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
-/// What an entry weighs beside its key and its answer.
+/// The bytes of an entry beside its key and its answer.
 const ENTRY: u64 = 64;
 
 /// Answers by key, kept for a while; those that are asked for least give way to others.

@@ -3,12 +3,12 @@
 
 use std::io::Read;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes};
 use flate2::read::{GzDecoder, ZlibDecoder};
 use http::{HeaderMap, HeaderValue};
 use tonic::Status;
 
-use crate::grpc::FRAME_HEADER;
+use crate::grpc::{FRAME_HEADER, begin_frame};
 
 const ENCODING: &str = "grpc-encoding";
 const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,deflate,gzip");
@@ -33,9 +33,7 @@ pub(crate) fn inflate(headers: &mut HeaderMap, frame: Bytes, max: usize) -> Resu
             return Err(status);
         }
     };
-    let mut frame = BytesMut::with_capacity(FRAME_HEADER + message.len());
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    let mut frame = begin_frame(message.len());
     frame.put_slice(&message);
     Ok(frame.freeze())
 }

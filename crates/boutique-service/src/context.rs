@@ -57,6 +57,11 @@ pub fn trace_id() -> Option<String> {
     RequestContext::with(|context| context.trace.id()).flatten()
 }
 
+/// Returns the `x-request-id` that a proxy or a mesh gave the current request, if it has one.
+pub fn request_id() -> Option<String> {
+    RequestContext::with(|context| context.trace.request_id().map(str::to_owned)).flatten()
+}
+
 /// Bounds `work` and every call it makes to `limit`, or to the time left to the request if that is less.
 pub async fn with_deadline<F: Future>(limit: Duration, work: F) -> Result<F::Output, Elapsed> {
     let mut deadline = Instant::now() + limit;

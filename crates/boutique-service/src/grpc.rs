@@ -37,13 +37,18 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// Encodes a message with its frame header.
 pub(crate) fn encode(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(FRAME_HEADER + length);
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    let mut frame = begin_frame(message.encoded_len());
     // Encoding fails only where a buffer has no room, and this one grows.
     let _ = message.encode(&mut frame);
     frame.freeze()
+}
+
+/// Begins the frame of a message of this length that is not compressed: its header, and room for the message.
+pub(crate) fn begin_frame(length: usize) -> BytesMut {
+    let mut frame = BytesMut::with_capacity(FRAME_HEADER + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    frame
 }
 
 /// Makes the request of a call to `path`, with its body.
@@ -82,18 +87,9 @@ where
     Limited::new(body, FRAME_HEADER + max).collect().await
 }
 
-/// Returns the error or its nearest source that is of this type.
-fn find<'a, E: StdError + 'static>(
-    error: &'a (dyn StdError + Send + Sync + 'static),
-) -> Option<&'a E> {
-    let mut next: Option<&'a (dyn StdError + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+/// Returns the status that an error is or has among its sources, if there is one.
+pub fn status_of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Status> {
+    error.downcast_ref().or_else(|| error.source().and_then(status_of))
 }
 
 /// The length of the first message in a body, if its frame header is complete.
@@ -111,7 +107,7 @@ where
     let body = collect(body, max).await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             Status::resource_exhausted(format!("the message is larger than {max} bytes"))
-        } else if let Some(status) = find::<Status>(&*error) {
+        } else if let Some(status) = status_of(&*error) {
             Status::new(status.code(), status.message())
         } else {
             Status::internal("the message did not arrive whole")

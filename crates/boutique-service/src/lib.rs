@@ -32,9 +32,10 @@ pub use boutique_proto::services::{ServiceSpec, Threads};
 
 pub use crate::cache::Cache;
 pub use crate::client::{Channel, channel, client, read_timeout};
-pub use crate::context::{detach, time_left, trace_id, with_deadline};
+pub use crate::context::{detach, request_id, time_left, trace_id, with_deadline};
 pub use crate::env::{Env, EnvError, parse_duration};
 pub use crate::file::read_text;
+pub use crate::grpc::status_of;
 pub use crate::layers::{Outcome, already_logged};
 pub use crate::net::Peer;
 pub use crate::registry::Registry;

@@ -23,7 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::writer::Batched;
 pub(crate) use self::writer::{defer_writes, flush, on_thread_park};
-use crate::context::{RequestContext, trace_id};
+use crate::context::{RequestContext, request_id, trace_id};
 use crate::env::{Env, EnvError};
 
 /// Installs the log: `RUST_LOG` as a list of `target=level`, `info` by default, and `LOG_FORMAT`, by default `pretty`
@@ -85,8 +85,7 @@ where
         if let Some(trace_id) = trace_id() {
             object.put("trace_id", &trace_id);
         }
-        let request_id = |context: &RequestContext| context.trace.request_id().map(str::to_owned);
-        if let Some(request_id) = RequestContext::with(request_id).flatten() {
+        if let Some(request_id) = request_id() {
             object.put("request_id", &request_id);
         }
         object.0.extend_from_slice(b"}\n");

@@ -324,7 +324,7 @@ mod tests {
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    /// What is passed on of these headers, sorted.
+    /// Returns the headers that are passed on of these, sorted.
     fn passed(headers: &[(&str, &str)]) -> Vec<(String, String)> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
@@ -391,11 +391,6 @@ mod tests {
             ("x-request-id", &longer_id),
             ("x-other", "1"),
         ] {
-            if let Ok(value) = HeaderValue::try_from(value)
-                && value.to_str().is_err()
-            {
-                continue;
-            }
             assert_eq!(passed(&[(name, value)]), [], "{name}: {}", &value[..value.len().min(60)]);
         }
         assert_eq!(passed(&[("traceparent", PARENT), ("traceparent", PARENT)]), []);

@@ -22,7 +22,7 @@ use crate::registry::Registry;
 use crate::serve::{ServerHandle, port, spawn};
 use crate::server::{Check, Router};
 
-/// How long further signals count as the first one: GNU timeout and some shells send it to the process and to its group.
+/// The time during which further signals count as the first one: GNU timeout and some shells send it to the process and to its group.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// A service's health as `healthcheck` calls it. No process has a setting of this name.

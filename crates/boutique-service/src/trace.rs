@@ -31,7 +31,7 @@ pub(crate) struct ServiceTracer {
     links: bool,
 }
 
-/// What the frontend does with the trace of a stranger: `TRACE_CONTEXT`.
+/// The treatment of a trace that comes from outside the shop: `TRACE_CONTEXT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Strangers {
     /// Goes on with the trace, and decides by itself whether it is sampled.
@@ -134,7 +134,7 @@ fn is_true(value: &str) -> bool {
     value.trim().eq_ignore_ascii_case("true")
 }
 
-/// The formats of `OTEL_PROPAGATORS`; names that are not known are told once and ignored, as its specification says.
+/// The formats of `OTEL_PROPAGATORS`; unknown names are logged once and ignored, as its specification says.
 fn formats(env: &Env) -> Formats {
     let Some(list) = env.get("OTEL_PROPAGATORS") else { return Formats::DEFAULT };
     let (formats, unknown) = Formats::parse(list);

@@ -8,7 +8,7 @@ use crate::store::{Address, Memory, Redis, Store};
 
 /// As long as the session cookie lives.
 const CART_TTL: Duration = Duration::from_secs(48 * 3600);
-/// What carts in memory may take: some 60,000 of one line, and a quarter of a pod's memory.
+/// The memory of all carts in memory: some 60,000 of one line, and a quarter of a pod's memory.
 const CART_MEMORY: usize = 16 * 1024 * 1024;
 
 pub(crate) fn store(env: &Env) -> Result<Store, EnvError> {

@@ -36,11 +36,11 @@ struct Cached {
     products: Cache<(), Arc<[Arc<Priced>]>>,
     product: Cache<String, Arc<Priced>>,
     converted: Cache<(Money, CurrencyCode), Money>,
-    /// Whether the catalog has a product that an ad leads to; kept in any case.
+    /// True for a product of an ad that the catalog has; kept in any case.
     ad_targets: Cache<String, bool>,
 }
 
-/// How long it is believed that an ad leads to a product, or to none.
+/// The time that an answer about the product of an ad is kept.
 const AD_TARGET_TTL: Duration = Duration::from_secs(60);
 
 /// A product with a price that has been checked.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ::http::Uri;
+use ::http::{HeaderValue, Uri};
 use boutique_service::{Env, EnvError, read_timeout};
 
 use crate::deployment::Platform;
 
-/// How long the answer to a visitor may take, everything included.
+/// The time limits of answers to visitors, everything included.
 pub(crate) struct Limits {
     /// Of a page.
     pub(crate) page: Duration,
@@ -50,7 +50,7 @@ pub(crate) struct Config {
     /// The number of proxies before the shop whose word on the original request is taken.
     pub(crate) proxies: usize,
     /// The Content-Security-Policy of every answer, but for the pictures of a page.
-    pub(crate) policy: String,
+    pub(crate) policy: HeaderValue,
     /// True if other pages may show the shop in a frame.
     pub(crate) is_framed: bool,
     /// The pod's name, as Kubernetes tells it.
@@ -89,7 +89,7 @@ impl Config {
                 .map(|url| uri("PACKAGING_SERVICE_URL", url))
                 .transpose()?,
             proxies: proxies(env)?,
-            policy: policy(ancestors),
+            policy: policy(ancestors)?,
             is_framed: ancestors.is_some(),
             pod: env.get("HOSTNAME").map(str::to_owned),
         })
@@ -124,11 +124,12 @@ fn frame_ancestors(env: &Env) -> Result<Option<&str>, EnvError> {
     Ok(Some(ancestors).filter(|ancestors| !ancestors.is_empty()))
 }
 
-fn policy(ancestors: Option<&str>) -> String {
-    format!(
+fn policy(ancestors: Option<&str>) -> Result<HeaderValue, EnvError> {
+    let policy = format!(
         "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors {}; form-action 'self'",
         ancestors.unwrap_or("'none'"),
-    )
+    );
+    policy.parse().map_err(|_| EnvError::new("FRAME_ANCESTORS", "must be a list of sources"))
 }
 
 fn uri(name: &str, text: &str) -> Result<Uri, EnvError> {

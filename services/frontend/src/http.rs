@@ -120,9 +120,8 @@ fn moved(path: &str, query: Option<&str>) -> Response {
 }
 
 fn secure(headers: &mut ::http::HeaderMap, shop: &Shop, visit: &Visit) {
-    if let Ok(policy) = HeaderValue::from_str(&shop.config.policy) {
-        headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
-    }
+    let policy = || shop.config.policy.clone();
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(policy);
     if !shop.config.is_framed {
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }
@@ -148,12 +147,11 @@ fn log(
 ) {
     let status = response.status().as_u16();
     let path = &path[..path.floor_char_boundary(MAX_LOGGED)];
-    let client = visit.edge.client().map(|client| client.to_string());
     macro_rules! line {
         ($level:ident) => {
             $level!(
                 http.req.path = path,
-                client.address = client,
+                client.address = visit.edge.client().map(tracing::field::display),
                 http.req.method = method.as_str(),
                 http.req.id = visit.request_id,
                 session = visit.session_hash,

@@ -1,5 +1,5 @@
 //! Writes lines to stdout without ever waiting for it: a thread that serves requests collects its lines, and hands them to
-//! one thread that writes. Where nobody reads stdout, further lines are dropped, counted, and told later.
+//! one thread that writes. If stdout is not read, further lines are dropped and counted, and the number is logged later.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write as _};
@@ -13,11 +13,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The most bytes that a thread collects, however busy it is.
 const MAX_WAITING: usize = 16 * 1024;
-/// How long lines wait behind others that have just been written.
+/// The time that lines wait behind others that have just been written.
 const MAX_DELAY: Duration = Duration::from_millis(10);
 /// The most collections of lines that wait for stdout: a megabyte.
 const MAX_QUEUED: usize = 64;
-/// How long a process that ends waits for stdout.
+/// The time that a process waits for stdout before it exits.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The queue of the thread that writes.
@@ -48,29 +48,29 @@ fn write_all(jobs: &Receiver<Job>) {
     while let Ok(job) = jobs.recv() {
         match job {
             Job::Write(lines) => {
-                tell_dropped();
+                log_dropped();
                 write_out(&lines);
             }
             Job::Flush(done) => {
-                tell_dropped();
+                log_dropped();
                 let _ = done.try_send(());
             }
         }
     }
 }
 
-/// Tells how many lines were dropped since the last time.
-fn tell_dropped() {
+/// Logs the number of lines that were dropped since the last time.
+fn log_dropped() {
     let dropped = QUEUE.get().map_or(0, |queue| queue.dropped.swap(0, Ordering::Relaxed));
     if dropped > 0 {
         // This thread's own line: written at once, without the queue.
-        tracing::warn!(log.dropped = dropped, "dropped {dropped} log lines that nobody read");
+        tracing::warn!(log.dropped = dropped, "dropped {dropped} log lines: stdout was not read");
         flush_here();
     }
 }
 
 fn write_out(lines: &[u8]) {
-    // Where stdout is gone, there is nobody left to tell.
+    // An error cannot be logged: this is the log.
     let _ = io::stdout().lock().write_all(lines);
 }
 
@@ -133,11 +133,11 @@ impl io::Write for Batched {
 /// The lines that a thread collects.
 struct Waiting {
     lines: Vec<u8>,
-    /// Whether somebody writes them when this thread has nothing else to do.
+    /// True if [`on_thread_park`] writes them.
     may_wait: bool,
-    /// When this thread wrote last.
+    /// The time of the last write.
     written: Option<Instant>,
-    /// Whether there is a task that will write them.
+    /// True if a task will write them.
     has_writer: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Which connections there are: as many as memory allows, the longest idle give way to new ones, and health is answered
-//! on a reserve of its own whatever the others do.
+//! Admission of connections: as many as memory allows. If there is no room, the connection that was idle longest is
+//! closed; a reserve of connections answers health alone.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,12 +14,12 @@ use crate::memory;
 
 /// The most connections, whatever the memory.
 const MAX_CONNECTIONS: usize = 8192;
-/// What an idle connection takes, with room: 24 to 27 kB were measured.
+/// The memory of an idle connection, with room: 24 to 27 kB were measured.
 const CONNECTION: usize = 32 * 1024;
 /// Further connections that reach health and nothing else. The oldest gives way to a new one.
 const RESERVE: usize = 32;
-/// How often it is told that connections were closed or refused.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+/// The interval between log lines about closed and refused connections.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The bounds of a port's connections.
 #[derive(Debug, Clone, Copy)]
@@ -57,9 +57,9 @@ struct Open {
     next: u64,
     all: HashMap<u64, Entry>,
     reserve: HashMap<u64, CancellationToken>,
-    /// Closed and refused since it was told.
+    /// The number closed or refused since the last log line.
     turned_away: u64,
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl Open {
         let idle = idle.filter_map(|(id, entry)| Some((entry.activity.idle_since()?, *id)));
         let oldest = idle.min().map(|(_, id)| id);
         self.turned_away += 1;
-        self.tell(limits);
+        self.log(limits);
         match oldest.and_then(|id| self.all.remove(&id)) {
             Some(entry) => {
                 entry.evicted.cancel();
@@ -136,11 +136,11 @@ impl Open {
         }
     }
 
-    fn tell(&mut self, limits: ConnectionLimits) {
-        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+    fn log(&mut self, limits: ConnectionLimits) {
+        if self.logged.is_some_and(|logged| logged.elapsed() < LOG_INTERVAL) {
             return;
         }
-        self.told = Some(Instant::now());
+        self.logged = Some(Instant::now());
         let count = std::mem::take(&mut self.turned_away);
         tracing::warn!(
             connections.max = limits.max,

@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
-/// What a request takes beside its body: its headers, its stream, its future (12 kB of an RPC and 20 kB of a page were
+/// The memory of a request beside its body: its headers, its stream, its future (12 kB of an RPC and 20 kB of a page were
 /// measured).
 const REQUEST: usize = 24 * 1024;
 /// The part of the budget that is left to requests with little in their body.
@@ -44,7 +44,7 @@ impl Budget {
     }
 }
 
-/// What one request has taken.
+/// The share of one request.
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: Arc<Budget>,

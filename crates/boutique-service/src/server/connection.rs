@@ -41,7 +41,7 @@ const MAX_STREAMS: u32 = 256;
 /// What a peer may send before it is read, in bytes: what a connection takes at most beside its requests.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
-/// How long a connection that gives way may take to say goodbye.
+/// The time that an evicted connection has to send GOAWAY.
 const EVICTION_TIMEOUT: Duration = Duration::from_millis(100);
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");

@@ -42,7 +42,7 @@ pub(crate) struct Endpoint {
     probe_budget: Arc<Budget>,
 }
 
-/// What the requests of a connection reach.
+/// The routes that the requests of a connection reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     Everything,

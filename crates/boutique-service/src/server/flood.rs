@@ -1,13 +1,12 @@
 //! Counts the HTTP/2 frames of a peer that ask for work and carry no request: PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
-//! RST_STREAM, empty DATA and what is not known. A peer that sends them without end is told to go away.
+//! RST_STREAM, empty DATA and what is not known. A peer that sends them without end gets GOAWAY.
 
 use std::time::{Duration, Instant};
 
-/// What a peer may send at once, and what it may send on and on. A gRPC client that is busy sends a few hundred a
-/// second.
+/// The frames allowed at once, and those allowed per second. A busy gRPC client sends a few hundred a second.
 const BURST: u32 = 10_000;
 const PER_SECOND: f64 = 2_000.0;
-/// What each request and each piece of a body allows more.
+/// The frames that each request and each piece of a body allow in addition.
 const PER_REQUEST: u32 = 4;
 /// The client's preface before its first frame.
 const PREFACE: usize = 24;

@@ -9,7 +9,7 @@ use quick_cache::unsync::Cache;
 
 use crate::domain::{self, Line, NewLine, Refusal, UserId};
 
-/// What a cart takes beside its lines and a line beside its product's id, in bytes.
+/// The bytes of a cart beside its lines, and of a line beside its product's id.
 const CART: usize = 192;
 const LINE: usize = 48;
 

@@ -15,10 +15,10 @@ use self::origin::{Authority, Origin, Scheme};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What is known of the browser's side of a request.
+/// The browser's side of a request, as far as it is known.
 #[derive(Debug)]
 pub(crate) struct Edge {
-    /// `None` where nobody tells: a proxy that is not trusted may have ended TLS.
+    /// `None` if unknown: a proxy that is not trusted may have terminated TLS.
     scheme: Option<Scheme>,
     authority: Option<Authority>,
     client: Option<IpAddr>,
@@ -64,7 +64,7 @@ impl Edge {
         self.client
     }
 
-    /// Returns true if `origin` (RFC 6454) is the shop's own. A scheme that nobody tells may be either.
+    /// Returns true if `origin` (RFC 6454) is the shop's own. An unknown scheme matches either.
     fn is_origin(&self, origin: &Origin) -> bool {
         let Some(own) = &self.authority else { return false };
         self.scheme.is_none_or(|scheme| scheme == origin.scheme)

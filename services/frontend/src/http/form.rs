@@ -1,11 +1,11 @@
 //! Reads a form: urlencoded, of a bounded size, in a bounded time.
 
-use std::error::Error;
 use std::time::Duration;
 
 use ::http::{HeaderMap, StatusCode, header};
 use axum::body::Body;
 use axum::extract::Request;
+use boutique_service::status_of;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 
@@ -44,7 +44,7 @@ pub(crate) async fn read(body: Body, headers: &HeaderMap, limit: usize) -> Resul
     match tokio::time::timeout(BODY_TIMEOUT, reading).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) if is_overloaded(&*error) => {
+        Ok(Err(error)) if status_of(&*error).is_some_and(is_overloaded) => {
             Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests").closing())
         }
         Ok(Err(_broken)) => {
@@ -57,10 +57,8 @@ pub(crate) async fn read(body: Body, headers: &HeaderMap, limit: usize) -> Resul
 }
 
 /// Returns true if the process has no room for more bodies.
-fn is_overloaded(error: &(dyn Error + 'static)) -> bool {
-    let status = error.downcast_ref::<Status>();
-    status.is_some_and(|status| status.code() == Code::ResourceExhausted)
-        || error.source().is_some_and(is_overloaded)
+fn is_overloaded(status: &Status) -> bool {
+    status.code() == Code::ResourceExhausted
 }
 
 /// A body that says nothing of itself is taken for a form only if there is none.

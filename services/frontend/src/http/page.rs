@@ -96,7 +96,8 @@ impl<'a> Frame<'a> {
         if sources.len() > MAX_SOURCES {
             "data: http: https:".clone_into(&mut sources);
         }
-        format!("{}; img-src 'self' {sources}", shop.config.policy).parse().ok()
+        let policy = shop.config.policy.to_str().ok()?;
+        format!("{policy}; img-src 'self' {sources}").parse().ok()
     }
 
     /// The whole frame.

@@ -6,6 +6,7 @@ use ::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
+use boutique_service::request_id;
 use uuid::Uuid;
 
 use super::edge::Edge;
@@ -59,7 +60,7 @@ impl Visit {
         Self {
             session_hash: domain::short_hash(&session),
             session,
-            request_id: request_id(request.headers()),
+            request_id: request_id().unwrap_or_else(|| Uuid::new_v4().to_string()),
             currency: currency.map(str::to_owned),
             is_new,
             edge,
@@ -89,14 +90,6 @@ impl Visit {
         };
         format!("{name}={value}; Path={path}; Max-Age={age}; HttpOnly; {reach}").parse().ok()
     }
-}
-
-/// The id that a proxy gave the request, or a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
-    let is_plain =
-        |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    id.filter(is_plain).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
 fn session_name(edge: &Edge) -> &'static str {

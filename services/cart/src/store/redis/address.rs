@@ -7,11 +7,11 @@ use redis::{IntoConnectionInfo as _, ProtocolVersion};
 
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
-/// The same bounds as before there were settings for them: a page waits 500 ms for its cart.
+/// The defaults, shorter than the library's: a page waits 500 ms for its cart.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 const COMMAND_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// What `REDIS_ADDR` says.
+/// A parsed `REDIS_ADDR`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     /// Host and port of each server, or of each sentinel.
@@ -33,11 +33,7 @@ pub(crate) struct Address {
 impl Address {
     /// Parses an address. Nothing in an error repeats it, because it may hold a password.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let address = if text.contains("://") { url(text)? } else { configuration(text)? };
-        if address.service_name.is_some() && address.database != 0 && address.endpoints.is_empty() {
-            return Err("must name a sentinel".to_owned());
-        }
-        Ok(address)
+        if text.contains("://") { url(text) } else { configuration(text) }
     }
 
     fn new() -> Self {
@@ -174,7 +170,7 @@ fn without_effect(key: &str, value: &str) -> Result<(), String> {
         "proxy" => refused("a proxy", "carts are changed by scripts, which it does not pass on"),
         "tunnel" => refused("a tunnel", "connections are made to the endpoint itself"),
         "sslprotocols" => ssl_protocols(value),
-        // What stands there may be part of a password, so it is not repeated.
+        // It may be part of a password, so it is not repeated.
         _ => Err("must have no option that StackExchange.Redis does not know".to_owned()),
     }
 }

@@ -18,19 +18,19 @@ use tokio::sync::Mutex;
 
 use super::address::Address;
 
-/// How long a failed attempt to connect stands for those that come just after it.
+/// The time during which a failed attempt to connect also fails the commands that follow it.
 const FAILED_FOR: Duration = Duration::from_millis(50);
 
-/// How often a connection is tried before a command fails.
+/// The least number of attempts to connect before a command fails.
 const MIN_TRIES: usize = 2;
 
-/// What a server of a cluster answers to a client that knows nothing of it.
+/// The errors of a cluster's server to a client that is not aware of the cluster.
 const CLUSTER: [ErrorKind; 3] = [
     ErrorKind::Server(ServerErrorKind::Moved),
     ErrorKind::Server(ServerErrorKind::Ask),
     ErrorKind::Server(ServerErrorKind::CrossSlot),
 ];
-/// What a server answers that takes no writes: a primary that was demoted, a replica that lost its primary, a server that
+/// The errors of a server that takes no writes: a primary that was demoted, a replica that lost its primary, a server that
 /// has just started, a cluster without a majority.
 const NO_PRIMARY: [ErrorKind; 4] = [
     ErrorKind::Server(ServerErrorKind::ReadOnly),
@@ -74,7 +74,7 @@ impl ConnectionLike for Link {
     }
 }
 
-/// When a command may be sent once more.
+/// The condition under which a command is sent once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
     /// Whatever became of it.
@@ -90,7 +90,7 @@ pub(super) struct Connections {
     state: Mutex<State>,
     /// The endpoint to begin with.
     first: AtomicUsize,
-    /// Whether the servers said that they are a cluster.
+    /// True once the servers answered that they are a cluster.
     is_cluster: AtomicBool,
 }
 

@@ -6,7 +6,7 @@ use ::http::{HeaderMap, header};
 
 use super::origin::{Authority, Scheme, parse_port};
 
-/// What the proxies tell. Of a list, host and scheme are the first, which the visitor's browser used.
+/// The original request according to the proxies. Of a list, host and scheme are the first, which the browser used.
 #[derive(Debug, Default)]
 pub(super) struct Forwarded {
     pub(super) scheme: Option<Scheme>,
