@@ -172,7 +172,10 @@ where
                 let endpoint = endpoint.clone();
                 Box::pin(async move {
                     let request = prepare(&Target::local(), &info)?;
-                    Ok(OpenReply::new(endpoint.answer(request.map(Body::new)).await, deadline))
+                    Ok(OpenReply::new(
+                        endpoint.answer_inproc(request.map(Body::new)).await,
+                        deadline,
+                    ))
                 })
             }
         }

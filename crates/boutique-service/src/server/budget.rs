@@ -29,10 +29,15 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// One of so many parts of the memory that the process may have.
-    pub(super) fn part_of_memory(limit: Option<usize>, parts: usize) -> Arc<Self> {
-        let max = limit.unwrap_or(UNLIMITED) / parts;
+    /// A quarter of the memory that the process may have.
+    pub(super) fn of_process(limit: Option<usize>) -> Arc<Self> {
+        let max = limit.unwrap_or(UNLIMITED) / 4;
         Arc::new(Self { max, used: AtomicUsize::new(0) })
+    }
+
+    /// Room for this many requests.
+    pub(super) fn of_requests(count: usize) -> Arc<Self> {
+        Arc::new(Self { max: count * REQUEST, used: AtomicUsize::new(0) })
     }
 
     /// Takes the share of a request, until the last of the reservation is dropped.

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::activity::{Activity, Counted};
 use super::admission::Slot;
+use super::budget::Budget;
 use super::endpoint::Reach;
 use super::flood::FloodGuard;
 use super::listener::Listener;
@@ -38,6 +39,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HTTP1_HEADER: usize = 32 * 1024;
 const MAX_HTTP2_HEADER_LIST: u32 = 16 * 1024;
 const MAX_STREAMS: u32 = 256;
+/// The most checks of health at one time; probes send one.
+const MAX_PROBES: usize = 2;
 /// What a peer may send before it is read, in bytes: what a connection takes at most beside its requests.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
@@ -65,6 +68,7 @@ pub(super) async fn serve(
         listener: listener.clone(),
         activity: activity.clone(),
         peer: Peer { address, is_tls },
+        probes: Budget::of_requests(MAX_PROBES),
         is_http1: opening == Opening::Http1,
         reach: match (is_trusted, slot.is_reserve) {
             (true, false) => Reach::Everything,
@@ -130,6 +134,8 @@ struct Requests {
     listener: Listener,
     activity: Arc<Activity>,
     peer: Peer,
+    /// The budget of its checks of health.
+    probes: Arc<Budget>,
     is_http1: bool,
     reach: Reach,
 }
@@ -142,9 +148,9 @@ impl Requests {
             request.extensions_mut().insert(self.peer);
         }
         let mut response = match self.reach {
-            Reach::Everything => endpoint.answer(request).await,
+            Reach::Everything => endpoint.answer(request, &self.probes).await,
             Reach::HealthWithoutTls | Reach::HealthInReserve => {
-                endpoint.answer_health(request, self.reach).await
+                endpoint.answer_health(request, &self.probes, self.reach).await
             }
         };
         let is_last = self.listener.shutdown.is_announced() || self.reach == Reach::HealthInReserve;

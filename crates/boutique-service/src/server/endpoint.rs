@@ -38,8 +38,6 @@ pub(crate) struct Endpoint {
     probes: Vec<String>,
     is_http: bool,
     budget: Arc<Budget>,
-    /// Of health alone, so that it is answered whatever else is asked.
-    probe_budget: Arc<Budget>,
 }
 
 /// The routes that the requests of a connection reach.
@@ -80,8 +78,7 @@ impl Endpoint {
             names: router.names,
             probes: router.probes,
             is_http: router.is_http,
-            budget: Budget::part_of_memory(memory, 4),
-            probe_budget: Budget::part_of_memory(memory, 16),
+            budget: Budget::of_process(memory),
         }
     }
 
@@ -98,8 +95,13 @@ impl Endpoint {
         &self.context
     }
 
-    /// Answers a request. There is always an answer.
-    pub(crate) async fn answer(&self, request: http::Request<Body>) -> http::Response<Body> {
+    /// Answers a request. There is always an answer. Checks of health have a budget of their connection, so that no
+    /// other connection can spend it.
+    pub(super) async fn answer(
+        &self,
+        request: http::Request<Body>,
+        probes: &Arc<Budget>,
+    ) -> http::Response<Body> {
         if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
             return empty(StatusCode::BAD_REQUEST);
         }
@@ -108,7 +110,7 @@ impl Endpoint {
         let (routes, kind) = (self.routes.clone(), self.kind(&info));
         // A Watch stays, so that it is no probe.
         let is_probe = info.is_probe && !matches!(kind, Kind::Stream);
-        let budget = if is_probe { &self.probe_budget } else { &self.budget };
+        let budget = if is_probe { probes } else { &self.budget };
         let admitted = budget.admit();
         // Boxed, because the routes' future is large, and moved by the layers.
         let answer = |request| {
@@ -121,16 +123,22 @@ impl Endpoint {
         }
     }
 
+    /// Answers a request from inside the process.
+    pub(crate) async fn answer_inproc(&self, request: http::Request<Body>) -> http::Response<Body> {
+        self.answer(request, &self.budget).await
+    }
+
     /// Answers requests for health alone: those without TLS, because the probes of Kubernetes know no certificates, and
     /// those on the reserve of connections.
     pub(super) async fn answer_health(
         &self,
         request: http::Request<Body>,
+        probes: &Arc<Budget>,
         reach: Reach,
     ) -> http::Response<Body> {
         let info = self.info(&request);
         if info.is_probe {
-            return self.answer(request).await;
+            return self.answer(request, probes).await;
         }
         let is_full = reach == Reach::HealthInReserve;
         match info.protocol {
@@ -165,7 +173,7 @@ impl Endpoint {
         Request { info, message }: Request<R::Request>,
     ) -> Result<R::Response, Status> {
         let request = info.to_http(&Target::local(), Body::from(grpc::encode(&message)))?;
-        let (parts, body) = self.answer(request).await.into_parts();
+        let (parts, body) = self.answer_inproc(request).await.into_parts();
         let message = grpc::collect_reply(info.rpc(), parts.status, &parts.headers, body).await?;
         grpc::decode(info.rpc(), message)
     }
