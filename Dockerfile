@@ -5,7 +5,7 @@
 # Where the binaries come from: the stage `build`, or an image that has them in /out.
 ARG BINARIES=build
 
-FROM rust:1.95-bookworm AS build
+FROM docker.io/library/rust:1.95-bookworm AS build
 ARG BUILD=static
 WORKDIR /src
 COPY . .

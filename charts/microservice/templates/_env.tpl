@@ -7,6 +7,13 @@
 {{- $entries = append $entries (dict "name" "DRAIN_DELAY" "value" (printf "%vs" .Values.drainDelaySeconds)) }}
 {{- $entries = append $entries (dict "name" "DRAIN_TIMEOUT" "value" (printf "%vs" .Values.drainTimeoutSeconds)) }}
 {{- end }}
+{{- if .Values.trustProxy }}
+{{- $entries = append $entries (dict "name" "TRUST_PROXY" "value" (toString .Values.trustProxy)) }}
+{{- end }}
+{{- if and .Values.tracing.enabled (ne .Values.protocol "none") }}
+{{- $entries = append $entries (dict "name" "ENABLE_TRACING" "value" "1") }}
+{{- $entries = append $entries (dict "name" "COLLECTOR_SERVICE_ADDR" "value" .Values.tracing.collector) }}
+{{- end }}
 {{- range .Values.containerEnvVars }}
 {{- if not (hasKey $overrides .name) }}{{ $entries = append $entries . }}{{ end }}
 {{- end }}

@@ -14,6 +14,11 @@ default
 {{ .Values.servicePort | default .Values.containerPort }}
 {{- end -}}
 
+{{/* The name of the port tells a mesh the protocol; without one, it looks at the traffic. */}}
+{{- define "microservice.portName" -}}
+{{ ternary "server" .Values.protocol (eq .Values.protocol "auto") }}
+{{- end -}}
+
 {{/* Whether the workload is reached through the cluster at all. */}}
 {{- define "microservice.hasService" -}}
 {{- if and (ne .Values.serviceType "none") (ne .Values.protocol "none") -}}true{{- end -}}
@@ -22,6 +27,17 @@ default
 {{/* Whether it is for callers from outside the namespace, and so for everyone. */}}
 {{- define "microservice.isOutward" -}}
 {{- if or (eq .Values.serviceType "LoadBalancer") .Values.externalService.enabled .Values.ingress.enabled .Values.httpRoute.enabled .Values.grpcRoute.enabled -}}true{{- end -}}
+{{- end -}}
+
+{{/* The Deployment's `replicas`. Under autoscaling it is what the cluster has, so that Helm takes no pod away; a mere
+     rendering leaves it out. */}}
+{{- define "microservice.replicas" -}}
+{{- if not .Values.autoscaling.enabled -}}
+{{ .Values.appReplicas }}
+{{- else if include "boutique.hasCluster" . -}}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace .Values.appName -}}
+{{ max (dig "spec" "replicas" 0 $live) .Values.autoscaling.minReplicas }}
+{{- end -}}
 {{- end -}}
 
 {{/* How many pods there are at the least. */}}

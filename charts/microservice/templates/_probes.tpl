@@ -1,5 +1,5 @@
-{{/* Probes. Whether it lives is a question to the workload alone, never to what it depends on; whether it is ready
-     may wait for the first contact with its store. Ours answer both by gRPC, under two names. */}}
+{{/* Probes. Liveness asks the workload alone, never what it depends on; readiness may wait for the first contact with a
+     store. Our services answer both by gRPC, under two names: `healthService` is the one for liveness. */}}
 
 {{/* Called with a list: the root, which probe. */}}
 {{- define "microservice.probe" -}}
@@ -15,7 +15,7 @@
   {{- include (printf "microservice.ask.%s" $root.Values.protocol) . | nindent 2 }}
   {{- if eq $which "startupProbe" }}
   periodSeconds: 1
-  failureThreshold: 30
+  failureThreshold: 60
   {{- else if eq $which "readinessProbe" }}
   periodSeconds: 5
   {{- else }}
@@ -29,7 +29,9 @@
 grpc:
   port: {{ (index . 0).Values.containerPort }}
   {{- if ne (index . 1) "readinessProbe" }}
-  service: liveness
+  {{- with (index . 0).Values.healthService }}
+  service: {{ . }}
+  {{- end }}
   {{- end }}
 {{- end -}}
 
@@ -42,6 +44,10 @@ httpGet:
   httpHeaders:
     - name: Cookie
       value: shop_session-id=x-{{ ternary "liveness" "readiness" (eq (index . 1) "livenessProbe") }}-probe
+{{- end -}}
+
+{{- define "microservice.ask.auto" -}}
+{{- include "microservice.ask.tcp" . }}
 {{- end -}}
 
 {{- define "microservice.ask.tcp" -}}

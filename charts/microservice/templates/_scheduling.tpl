@@ -9,7 +9,7 @@ podAntiAffinity:
     - topologyKey: kubernetes.io/hostname
       labelSelector:
         matchLabels:
-          {{- include "microservice.selector" . | nindent 10 }}
+          {{- include "boutique.selector" . | nindent 10 }}
 {{- else if eq .Values.podAntiAffinity "soft" }}
 podAntiAffinity:
   preferredDuringSchedulingIgnoredDuringExecution:
@@ -18,7 +18,7 @@ podAntiAffinity:
         topologyKey: kubernetes.io/hostname
         labelSelector:
           matchLabels:
-            {{- include "microservice.selector" . | nindent 12 }}
+            {{- include "boutique.selector" . | nindent 12 }}
 {{- end }}
 {{- end -}}
 
@@ -31,18 +31,29 @@ podAntiAffinity:
   whenUnsatisfiable: ScheduleAnyway
   labelSelector:
     matchLabels:
-      {{- include "microservice.selector" . | nindent 6 }}
+      {{- include "boutique.selector" . | nindent 6 }}
 {{- end }}
 {{- end -}}
 
-{{/* Where every host may have one pod, a host too many is needed for a surge. */}}
+{{/* Whether a host may have one pod at most, by `podAntiAffinity` or by an affinity as Kubernetes has it. */}}
+{{- define "microservice.onePerHost" -}}
+{{- if not .Values.affinity -}}
+{{- if eq .Values.podAntiAffinity "hard" }}true{{ end -}}
+{{- else -}}
+{{- range dig "podAntiAffinity" "requiredDuringSchedulingIgnoredDuringExecution" list .Values.affinity -}}
+{{- if eq (get . "topologyKey" | toString) "kubernetes.io/hostname" }}true{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Where a host may have one pod, a surge would need a spare host. */}}
 {{- define "microservice.strategy" -}}
 {{- if .Values.strategy }}
 {{- toYaml .Values.strategy }}
 {{- else }}
 type: RollingUpdate
 rollingUpdate:
-  {{- $hard := and (eq .Values.podAntiAffinity "hard") (not .Values.affinity) }}
+  {{- $hard := ne (include "microservice.onePerHost" .) "" }}
   maxSurge: {{ ternary 0 1 $hard }}
   maxUnavailable: {{ ternary 1 0 $hard }}
 {{- end }}

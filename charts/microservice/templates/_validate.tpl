@@ -1,6 +1,12 @@
-{{/* What a schema cannot say, each refusal a sentence that names the key and what is allowed. */}}
+{{/* What a schema cannot say, each refusal a sentence that names the key and what is allowed. Every file of objects asks
+     first, because Helm renders them in any order; once is enough. */}}
 
 {{- define "microservice.validate" -}}
+{{- if not .Values.validated }}
+{{- $keys := include "microservice.keys" . | fromJson }}
+{{- include "boutique.check.keys" (list .Values $keys "" $keys) }}
+{{- include "boutique.check.null" (list .Values $keys "") }}
+{{- include "microservice.validate.labels" . }}
 {{- include "microservice.validate.image" . }}
 {{- include "microservice.validate.port" . }}
 {{- include "microservice.validate.pods" . }}
@@ -8,14 +14,35 @@
 {{- include "microservice.validate.security" . }}
 {{- include "microservice.validate.callgraph" . }}
 {{- include "microservice.validate.cluster" . }}
+{{- $_ := set .Values "validated" true }}
+{{- end }}
+{{- end -}}
+
+{{- define "microservice.validate.labels" -}}
+{{- range list "team" "environment" "partOf" }}
+{{- include "boutique.check.label" (list . (get $.Values .)) }}
+{{- end }}
+{{- include "boutique.check.label" (list "appVersion" (include "boutique.tag" .)) }}
+{{- range list "labels" "podLabels" "nodeSelector" }}
+{{- include "boutique.check.labels" (list . (get $.Values .) true) }}
+{{- end }}
+{{- range list "annotations" "podAnnotations" "serviceAnnotations" }}
+{{- include "boutique.check.labels" (list . (get $.Values .) false) }}
+{{- end }}
+{{- range list "serviceMonitor" "podMonitor" "prometheusRule" "dashboard" }}
+{{- include "boutique.check.labels" (list (printf "%s.labels" .) (get $.Values .).labels true) }}
+{{- end }}
+{{- range list "externalService" "ingress" "httpRoute" "grpcRoute" "serviceAccount" }}
+{{- include "boutique.check.labels" (list (printf "%s.annotations" .) (get $.Values .).annotations false) }}
+{{- end }}
 {{- end -}}
 
 {{- define "microservice.validate.image" -}}
-{{- if eq (include "microservice.tag" .) "latest" }}
+{{- if eq (include "boutique.tag" .) "latest" }}
 {{- fail "appVersion: latest is refused; give a version or a commit" }}
 {{- end }}
 {{- if and .Values.requireImageDigest (not .Values.appImageDigest) }}
-{{- fail (printf "appImageDigest: required here, because requireImageDigest is set; give the sha256:… of %s" (include "microservice.image" .)) }}
+{{- fail (printf "appImageDigest: required here, because requireImageDigest is set; give the sha256:… of %s" (include "boutique.image" .)) }}
 {{- end }}
 {{- end -}}
 
@@ -26,8 +53,13 @@
 {{- if and .Values.metrics.enabled (eq (toString .Values.metrics.port) (toString .Values.containerPort)) }}
 {{- fail (printf "metrics.port: %v is the containerPort; give another" .Values.metrics.port) }}
 {{- end }}
+{{- range $name, $has := dict "external" .Values.externalService.enabled "headless" .Values.headlessService.enabled "metrics" .Values.metrics.enabled }}
+{{- if and $has (gt (len (printf "%s-%s" $.Values.appName $name)) 63) }}
+{{- fail (printf "appName: the Service %s-%s would have more than 63 letters; give a shorter name" $.Values.appName $name) }}
+{{- end }}
+{{- end }}
 {{- if not (include "microservice.hasService" .) }}
-{{- range list "externalService" "headlessService" "ingress" "httpRoute" "grpcRoute" "serviceMonitor" }}
+{{- range list "externalService" "headlessService" "ingress" "httpRoute" "grpcRoute" }}
 {{- if (get $.Values .).enabled }}
 {{- fail (printf "%s.enabled: needs a Service; set serviceType to ClusterIP or LoadBalancer, and a protocol other than none" .) }}
 {{- end }}
@@ -62,8 +94,8 @@
 {{- fail (printf "podDisruptionBudget.minAvailable: %v of %d pods would block every drain of a node; give less than %d" .minAvailable $fewest $fewest) }}
 {{- end }}
 {{- end }}
-{{- if and (eq .Values.podAntiAffinity "hard") .Values.strategy (ne (toString (dig "rollingUpdate" "maxSurge" "" .Values.strategy)) "0") (ne (get .Values.strategy "type") "Recreate") }}
-{{- fail "strategy.rollingUpdate.maxSurge: under podAntiAffinity hard a surge needs a spare host and may wait for ever; give 0, or leave strategy out" }}
+{{- if and (include "microservice.onePerHost" .) .Values.strategy (ne (toString (dig "rollingUpdate" "maxSurge" "" .Values.strategy)) "0") (ne (get .Values.strategy "type") "Recreate") }}
+{{- fail "strategy.rollingUpdate.maxSurge: with one pod a host (podAntiAffinity hard, or a required affinity) a surge needs a spare host and may wait for ever; give 0, or leave strategy out" }}
 {{- end }}
 {{- $needed := add (int .Values.drainDelaySeconds) (int .Values.drainTimeoutSeconds) }}
 {{- if and (ne .Values.protocol "none") (le (int .Values.terminationGracePeriodSeconds) (int $needed)) }}
@@ -117,8 +149,24 @@
 {{- define "microservice.validate.callgraph" -}}
 {{- if .Values.networkPolicy.enabled }}
 {{- $reachable := list "localhost" "127.0.0.1" "0.0.0.0" "[::]" "[::1]" }}
-{{- range .Values.networkPolicy.egressTo }}
-{{- $reachable = append $reachable (.app | default .host) }}
+{{- range $place, $entry := .Values.networkPolicy.egressTo }}
+{{- if not (or .app (and .host .cidr)) }}
+{{- fail (printf "networkPolicy.egressTo[%d]: give {app, port}, {app, namespace, port} or {host, cidr, port}" $place) }}
+{{- end }}
+{{- if .namespace }}
+{{- $reachable = append $reachable (printf "%s.%s" .app .namespace) }}
+{{- else if .app }}
+{{- $reachable = concat $reachable (list .app (printf "%s.%s" .app $.Release.Namespace)) }}
+{{- else }}
+{{- $reachable = append $reachable .host }}
+{{- end }}
+{{- end }}
+{{- if .Values.tracing.enabled }}
+{{- $peer := include "microservice.tracing.peer" . | fromYaml }}
+{{- if or $peer.cidr $peer.namespace }}{{ $reachable = append $reachable $peer.host }}{{ end }}
+{{- if not (has $peer.host $reachable) }}
+{{- fail (printf "tracing.collector: %s is outside the cluster; add {host: %s, cidr: …, port: %v} to networkPolicy.egressTo" $peer.host $peer.host $peer.port) }}
+{{- end }}
 {{- end }}
 {{- $host := "^([a-z][a-z0-9+.-]*:/{2,3})?([^@/ ]*@)?(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+)" }}
 {{- $settings := dict }}
@@ -128,9 +176,21 @@
 {{- if kindIs "string" $value }}
 {{- if or (regexMatch (print $host ":[0-9]+([/,?].*)?$") $value) (regexMatch "^[a-z][a-z0-9+.-]*://" $value) }}
 {{- $host := regexReplaceAll (print $host ".*$") $value "${3}" }}
-{{- $first := splitList "." $host | first }}
-{{- if not (or (has $host $reachable) (has $first $reachable)) }}
-{{- fail (printf "networkPolicy.egressTo: %s says %s, which no entry lets through; add {app: %s, port: …} with the port of its pod, or {host: %s, cidr: …, port: …}" $name $host $first $host) }}
+{{- $parts := splitList "." $host }}
+{{- $bare := trimAll "[]" $host }}
+{{- $isAddress := or (contains ":" $bare) (regexMatch "^[0-9.]+$" $bare) }}
+{{- $named := list $host $bare }}
+{{- if not $isAddress }}{{ $named = append $named (slice $parts 0 (min 2 (len $parts) | int) | join ".") }}{{ end }}
+{{- $isReachable := false }}
+{{- range $named }}{{ if has . $reachable }}{{ $isReachable = true }}{{ end }}{{ end }}
+{{- if not $isReachable }}
+{{- $entry := printf "{app: %s, port: …} with the port of its pod, or {host: %s, cidr: …, port: …}" (first $parts) $host }}
+{{- if $isAddress }}
+{{- $entry = printf "{host: %q, cidr: %q, port: …}" $bare (printf "%s/%s" $bare (ternary "128" "32" (contains ":" $bare))) }}
+{{- else if gt (len $parts) 1 }}
+{{- $entry = printf "{app: %s, namespace: %s, port: …} with the label and port of its pod, or {host: %s, cidr: …, port: …}" (first $parts) (index $parts 1) $host }}
+{{- end }}
+{{- fail (printf "networkPolicy.egressTo: %s says %s, which no entry lets through; add %s" $name $host $entry) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -138,9 +198,8 @@
 {{- end }}
 {{- end -}}
 
-{{/* A real API server knows apiregistration.k8s.io, a mere rendering does not. */}}
 {{- define "microservice.validate.cluster" -}}
-{{- if .Capabilities.APIVersions.Has "apiregistration.k8s.io/v1" }}
+{{- if include "boutique.hasCluster" . }}
 {{- $needed := dict
   "httpRoute.enabled" (ternary "gateway.networking.k8s.io/v1" "" .Values.httpRoute.enabled)
   "grpcRoute.enabled" (ternary "gateway.networking.k8s.io/v1" "" .Values.grpcRoute.enabled)

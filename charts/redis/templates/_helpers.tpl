@@ -1,59 +1,25 @@
-{{/* What the objects share, and what is refused. */}}
-
-{{- define "redis.tag" -}}
-{{ .Values.appVersion | default .Chart.AppVersion }}
-{{- end -}}
-
-{{- define "redis.image" -}}
-{{- with .Values.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
-{{ .Values.appImage }}:{{ include "redis.tag" . }}
-{{- with .Values.appImageDigest }}@{{ . }}{{ end -}}
-{{- end -}}
-
-{{- define "redis.selector" -}}
-app: {{ .Values.appName }}
-{{- end -}}
-
-{{- define "redis.labels" -}}
-{{- $labels := dict
-  "app" .Values.appName
-  "version" (include "redis.tag" .)
-  "team" .Values.team
-  "environment" .Values.environment
-  "app.kubernetes.io/name" .Values.appName
-  "app.kubernetes.io/instance" .Release.Name
-  "app.kubernetes.io/version" (include "redis.tag" .)
-  "app.kubernetes.io/part-of" .Values.partOf
-  "app.kubernetes.io/managed-by" .Release.Service
-  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version)
--}}
-{{- range $name, $value := mergeOverwrite $labels .Values.labels }}
-{{- if ne (toString $value) "" }}
-{{ $name }}: {{ $value | quote }}
-{{- end }}
-{{- end }}
-{{- end -}}
-
-{{/* Called with a list: the root, the name. */}}
-{{- define "redis.metadata" -}}
-{{- $root := index . 0 -}}
-metadata:
-  name: {{ index . 1 }}
-  namespace: {{ $root.Release.Namespace }}
-  labels:
-    {{- include "redis.labels" $root | trim | nindent 4 }}
-  {{- with $root.Values.annotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-{{- end -}}
+{{/* The pod, and what is refused. */}}
 
 {{- define "redis.validate" -}}
-{{- if eq (include "redis.tag" .) "latest" }}
+{{- if not .Values.validated }}
+{{- $keys := include "redis.keys" . | fromJson }}
+{{- include "boutique.check.keys" (list .Values $keys "" $keys) }}
+{{- include "boutique.check.null" (list .Values $keys "") }}
+{{- range list "team" "environment" "partOf" }}
+{{- include "boutique.check.label" (list . (get $.Values .)) }}
+{{- end }}
+{{- include "boutique.check.label" (list "appVersion" (include "boutique.tag" .)) }}
+{{- include "boutique.check.labels" (list "labels" .Values.labels true) }}
+{{- include "boutique.check.labels" (list "nodeSelector" .Values.nodeSelector true) }}
+{{- include "boutique.check.labels" (list "annotations" .Values.annotations false) }}
+{{- if and .Values.persistence.enabled (gt (len .Values.appName) 52) }}
+{{- fail "appName: a StatefulSet's name may have 52 letters, for the labels of its pods; give a shorter one" }}
+{{- end }}
+{{- if eq (include "boutique.tag" .) "latest" }}
 {{- fail "appVersion: latest is refused; give a version" }}
 {{- end }}
 {{- if and .Values.requireImageDigest (not .Values.appImageDigest) (not .Values.external.host) }}
-{{- fail (printf "appImageDigest: required here, because requireImageDigest is set; give the sha256:… of %s" (include "redis.image" .)) }}
+{{- fail (printf "appImageDigest: required here, because requireImageDigest is set; give the sha256:… of %s" (include "boutique.image" .)) }}
 {{- end }}
 {{- range $kind := list "requests" "limits" }}
 {{- range $what := list "cpu" "memory" }}
@@ -62,13 +28,15 @@ metadata:
 {{- end }}
 {{- end }}
 {{- end }}
+{{- $_ := set .Values "validated" true }}
+{{- end }}
 {{- end -}}
 
-{{/* The pod, whoever keeps it. */}}
+{{/* The pod template of the Deployment or StatefulSet. */}}
 {{- define "redis.pod" -}}
 metadata:
   labels:
-    {{- include "redis.labels" . | trim | nindent 4 }}
+    {{- include "boutique.labels" (list . dict) | trim | nindent 4 }}
 spec:
   automountServiceAccountToken: false
   enableServiceLinks: false
@@ -83,7 +51,7 @@ spec:
   {{- end }}
   containers:
     - name: redis
-      image: {{ include "redis.image" . }}
+      image: {{ include "boutique.image" . }}
       imagePullPolicy: {{ .Values.imagePullPolicy }}
       args:
         {{- if .Values.tls.existingSecret }}

@@ -4,6 +4,8 @@
 mod compose;
 mod refusals;
 mod rendering;
+mod reuse;
 mod rules;
+mod telemetry;
 mod tools;
 mod upstream;

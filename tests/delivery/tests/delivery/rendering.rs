@@ -147,7 +147,13 @@ fn what_is_made_from_the_charts_is_up_to_date() -> anyhow::Result<()> {
         "charts/microservice/README.md",
         "charts/redis/README.md",
         "charts/namespace/README.md",
+        "charts/microservice/templates/_keys.tpl",
+        "charts/redis/templates/_keys.tpl",
+        "charts/redis/templates/_shared.tpl",
+        "charts/namespace/templates/_keys.tpl",
+        "charts/namespace/templates/_shared.tpl",
         "release/kubernetes-manifests.yaml",
+        "release/replacements.yaml",
     ] {
         let made = std::fs::read_to_string(folder.path().join(file))?;
         assert!(made == read(file)?, "{file} is not what scripts/charts makes; run it");
@@ -164,7 +170,7 @@ fn one_version_is_told_everywhere() -> anyhow::Result<()> {
     assert!(read(".env")?.contains(&format!("\nIMAGE_TAG={version}\n")));
     assert!(read("Dockerfile")?.contains(&format!("\nARG VERSION={version}\n")));
     let redis = text(&document("charts/redis/Chart.yaml")?["appVersion"]);
-    assert!(read(".env")?.contains(&format!("\nREDIS_IMAGE=redis:{redis}\n")));
+    assert!(read(".env")?.contains(&format!("\nREDIS_IMAGE=docker.io/library/redis:{redis}\n")));
     Ok(())
 }
 

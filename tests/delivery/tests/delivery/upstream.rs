@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::tools::{of_kind, text, variables, workloads};
+use crate::tools::{documents, objects, of_kind, read, run, text, variables, workloads};
 
 /// A workload as upstream has it: its name, its container, the container's port, its Service's port
 /// and port name (none for the load generator), and the addresses it is told.
@@ -86,7 +86,10 @@ fn names_ports_labels_and_settings_are_upstreams() -> anyhow::Result<()> {
         let container = &workload["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["name"], container_name, "{name}");
         let image = text(&container["image"]);
-        let repository = if name == "redis-cart" { "redis" } else { name };
+        let repository = match name {
+            "redis-cart" => "docker.io/library/redis".to_owned(),
+            _ => format!("localhost/{name}"),
+        };
         assert!(image.starts_with(&format!("{repository}:")), "{image}");
         assert_eq!(accounts.contains_key(name), name != "redis-cart", "{name}");
 
@@ -141,18 +144,54 @@ fn probes_ask_what_upstreams_ask() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[test]
-fn upstreams_other_door_can_be_had() -> anyhow::Result<()> {
-    let set = "serviceType=ClusterIP,externalService.enabled=true";
-    let arguments =
-        ["template", "-f", "values/frontend-values.yaml", "--set", set, "charts/microservice"];
-    let objects = crate::tools::documents(&crate::tools::run("helm", &arguments)?)?;
-    let services: BTreeMap<String, String> = objects
-        .iter()
-        .filter(|object| object["kind"] == "Service")
+/// Name and type of each Service of the frontend.
+fn ways_in(objects: &[Value]) -> BTreeMap<String, String> {
+    let services = objects.iter().filter(|object| object["kind"] == "Service");
+    services
         .map(|object| (text(&object["metadata"]["name"]), text(&object["spec"]["type"])))
-        .collect();
+        .filter(|(name, _)| name.starts_with("frontend"))
+        .collect()
+}
+
+#[test]
+fn upstreams_other_way_in_is_there_where_it_is_asked_for() -> anyhow::Result<()> {
     let expected = [("frontend", "ClusterIP"), ("frontend-external", "LoadBalancer")];
-    assert_eq!(services, expected.map(|(a, b)| (a.to_owned(), b.to_owned())).into());
+    let expected = BTreeMap::from(expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    let values = ["template", "-f", "values/frontend-values.yaml", "--set"];
+    let set = "serviceType=ClusterIP,externalService.enabled=true";
+    let by_chart = run("helm", &[&values[..], &[set, "charts/microservice"]].concat())?;
+    let by_helmfile = ["--quiet", "--state-values-set", "externalService.enabled=true", "template"];
+    let by_helmfile = run("helmfile", &by_helmfile)?;
+    for text in [by_chart, by_helmfile, read("release/kubernetes-manifests.yaml")?] {
+        assert_eq!(ways_in(&documents(&text)?), expected);
+    }
+    assert_eq!(ways_in(&objects("default")?).len(), 1);
+    Ok(())
+}
+
+/// What a course on microservices has its students write, for an image of whoever's.
+#[test]
+fn a_tutorials_values_suit_any_server() -> anyhow::Result<()> {
+    let values = "appName: emailservice\nappImage: registry.example/emailservice\nappVersion: v0.2.3\n\
+                  appReplicas: 2\ncontainerPort: 8080\n";
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("values.yaml");
+    std::fs::write(&path, values)?;
+    let objects = documents(&run(
+        "helm",
+        &["template", "-f", &path.display().to_string(), "charts/microservice"],
+    )?)?;
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment");
+    let container =
+        &deployment.unwrap_or(&Value::Null)["spec"]["template"]["spec"]["containers"][0];
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+        assert_eq!(container[probe]["tcpSocket"], json!({ "port": 8080 }), "{probe}");
+    }
+    // Upstream's largest limit is 450Mi, of its recommendation service.
+    assert_eq!(container["resources"]["limits"]["memory"], "512Mi");
+    let service = objects.iter().find(|object| object["kind"] == "Service");
+    let port = &service.unwrap_or(&Value::Null)["spec"]["ports"][0];
+    assert_eq!(port["appProtocol"], Value::Null, "a mesh finds the protocol out");
+    assert_eq!(port["name"], "server");
     Ok(())
 }

@@ -1,0 +1,202 @@
+{{/* What the charts have in common. The copies in the other charts are made by scripts/charts. */}}
+
+{{/* The image: registry, name, tag, digest. A name that begins with a registry keeps it. */}}
+{{- define "boutique.tag" -}}
+{{ .Values.appVersion | default .Chart.AppVersion }}
+{{- end -}}
+
+{{- define "boutique.image" -}}
+{{- if not (regexMatch "^(localhost|[^/]*[.:][^/]*)/" .Values.appImage) }}
+{{- with .Values.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- end -}}
+{{ .Values.appImage }}:{{ include "boutique.tag" . }}
+{{- with .Values.appImageDigest }}@{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* The selector is `app` alone: a Deployment's selector cannot change. */}}
+{{- define "boutique.selector" -}}
+app: {{ .Values.appName }}
+{{- end -}}
+
+{{/* The labels of a workload, for its pods, too: none changes with the chart, so that pods restart only for what they
+     run. Called with a list: the root, more labels. */}}
+{{- define "boutique.labels" -}}
+{{- $root := index . 0 -}}
+{{- $labels := dict
+  "app" $root.Values.appName
+  "version" (include "boutique.tag" $root)
+  "team" $root.Values.team
+  "environment" $root.Values.environment
+  "app.kubernetes.io/name" $root.Values.appName
+  "app.kubernetes.io/instance" $root.Release.Name
+  "app.kubernetes.io/version" (include "boutique.tag" $root)
+  "app.kubernetes.io/part-of" $root.Values.partOf
+-}}
+{{- range $name, $value := mergeOverwrite $labels $root.Values.labels (index . 1) }}
+{{- if ne (toString $value) "" }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The metadata of an object. Called with a list: the root, the name, more labels, more annotations. */}}
+{{- define "boutique.metadata" -}}
+{{- $root := index . 0 -}}
+{{- $labels := dict "app.kubernetes.io/managed-by" $root.Release.Service "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version) -}}
+{{- $annotations := deepCopy $root.Values.annotations -}}
+{{- if gt (len .) 2 }}{{ $labels = mergeOverwrite $labels (index . 2) }}{{ end -}}
+{{- if gt (len .) 3 }}{{ $annotations = mergeOverwrite $annotations (index . 3) }}{{ end -}}
+metadata:
+  name: {{ index . 1 }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "boutique.labels" (list $root $labels) | trim | nindent 4 }}
+  {{- with $annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Whether an API server is asked. It knows apiregistration.k8s.io, a mere rendering does not. */}}
+{{- define "boutique.hasCluster" -}}
+{{- if .Capabilities.APIVersions.Has "apiregistration.k8s.io/v1" }}true{{ end -}}
+{{- end -}}
+
+{{/* Egress to the cluster's DNS. Called with `dns`: `port` and `to`. */}}
+{{- define "boutique.dns" -}}
+- ports: [{port: {{ .port }}, protocol: UDP}, {port: {{ .port }}, protocol: TCP}]
+  to:
+    {{- toYaml .to | nindent 4 }}
+{{- end -}}
+
+{{/* Meshes carry traffic among pods over a port of their own: HBONE, or the inbound port of the proxy. Sources:
+     istio.io/latest/docs/ops/deployment/application-requirements, istio.io/latest/docs/ambient/usage/networkpolicy,
+     linkerd.io/2/common-errors/network-policy. Called with the mesh: `, {port: …}` or nothing. */}}
+{{- define "boutique.mesh.port" -}}
+{{- if hasPrefix "istio" . }}, {port: 15008, protocol: TCP}{{ else if eq . "linkerd" }}, {port: 4143, protocol: TCP}{{ end -}}
+{{- end -}}
+
+{{/* What else a mesh must reach of a pod. Called with a list: the mesh, the pod's port. */}}
+{{- define "boutique.mesh.ingress" -}}
+{{- $mesh := index . 0 -}}
+{{- if eq $mesh "istio" }}
+# The sidecar's metrics and health; the kubelet's probes come to 15020, too.
+- ports: [{port: 15020, protocol: TCP}, {port: 15021, protocol: TCP}, {port: 15090, protocol: TCP}]
+  from: [{namespaceSelector: {}}]
+{{- else if eq $mesh "istio-ambient" }}
+# Waypoints, by the label that Istio gives them.
+- ports: [{port: 15008, protocol: TCP}]
+  from: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: gateway.networking.k8s.io/gateway-name, operator: Exists}]}}]
+{{- with index . 1 }}
+# The kubelet's probes, which ambient mode sends from this address.
+- ports: [{port: {{ . }}, protocol: TCP}]
+  from: [{ipBlock: {cidr: 169.254.7.127/32}}]
+{{- end }}
+{{- else if eq $mesh "linkerd" }}
+# The proxy's metrics and health, and its tap.
+- ports: [{port: 4191, protocol: TCP}, {port: 4190, protocol: TCP}]
+  from: [{namespaceSelector: {}}]
+{{- end }}
+{{- end -}}
+
+{{/* What a pod's proxy must reach. Called with the mesh. */}}
+{{- define "boutique.mesh.egress" -}}
+{{- if eq . "istio" }}
+# istiod: configuration and certificates.
+- ports: [{port: 15012, protocol: TCP}]
+  to: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: app, operator: In, values: [istiod]}]}}]
+{{- else if eq . "istio-ambient" }}
+- ports: [{port: 15008, protocol: TCP}]
+  to: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: gateway.networking.k8s.io/gateway-name, operator: Exists}]}}]
+{{- else if eq . "linkerd" }}
+# identity, destination and policy of the control plane.
+- ports: [{port: 8080, protocol: TCP}, {port: 8086, protocol: TCP}, {port: 8090, protocol: TCP}]
+  to: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: linkerd.io/control-plane-component, operator: Exists}]}}]
+{{- end }}
+{{- end -}}
+
+{{/* Refuses values that the schema cannot, with a sentence: unknown keys, and those whose default was removed by null.
+     Called with a list: the values, what is known of their keys, the path, what is known of all (the chart's `keys`). */}}
+{{- define "boutique.check.keys" -}}
+{{- $values := index . 0 -}}
+{{- $known := index . 1 -}}
+{{- $path := index . 2 -}}
+{{- $all := index . 3 -}}
+{{- range $key, $value := $values }}
+{{- $below := get $known $key | default (get $known "*") }}
+{{- if not (or (hasKey $known $key) (hasKey $known "*")) }}
+{{- include "boutique.refuse.key" (list $key $known $path $all) }}
+{{- else if and (kindIs "map" $below) (kindIs "map" $value) }}
+{{- include "boutique.check.keys" (list $value $below (printf "%s%s." $path $key) $all) }}
+{{- else if and (kindIs "slice" $below) (kindIs "slice" $value) }}
+{{- range $place, $item := $value }}
+{{- if kindIs "map" $item }}
+{{- include "boutique.check.keys" (list $item (first $below) (printf "%s%s[%d]." $path $key $place) $all) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Called with a list: a key that is not known, those that are, the path, what is known of all keys. */}}
+{{- define "boutique.refuse.key" -}}
+{{- $key := index . 0 -}}
+{{- $known := keys (index . 1) | sortAlpha -}}
+{{- $path := index . 2 -}}
+{{- $refused := printf "%s%s: there is no key '%s'%s" $path $key $key (ternary "" (printf " in %s" (trimSuffix "." $path)) (eq $path "")) -}}
+{{- if le (len $known) 3 }}
+{{- fail (printf "%s; there is '%s'" $refused (join "', '" $known)) }}
+{{- end }}
+{{- $sections := list -}}
+{{- range $section, $below := index . 3 }}
+{{- if and (kindIs "map" $below) (hasKey $below $key) }}{{ $sections = append $sections $section }}{{ end }}
+{{- end }}
+{{- if and (eq (len $sections) 1) (ne $path "") }}
+{{- fail (printf "%s, but in %s" $refused (first $sections)) }}
+{{- end }}
+{{- $nearest := "" -}}
+{{- $best := 0 -}}
+{{- range $candidate := $known }}
+{{- $shared := 0 }}
+{{- range $place := until (sub (len $key) 1 | int) }}
+{{- if contains (substr $place (int (add $place 2)) $key | lower) (lower $candidate) }}{{ $shared = add1 $shared }}{{ end }}
+{{- end }}
+{{- $score := div (mul 2000 $shared) (add (len $key) (len $candidate)) }}
+{{- if gt (int $score) $best }}{{ $best = int $score }}{{ $nearest = $candidate }}{{ end }}
+{{- end }}
+{{- fail (printf "%s; %s" $refused (ternary "the chart's README lists them" (printf "the nearest one is '%s'" $nearest) (eq $nearest ""))) }}
+{{- end -}}
+
+{{/* Refuses null, which removes a default; but not in what Kubernetes has defaults for. Called with a list: the values, what is known of their keys, the path. */}}
+{{- define "boutique.check.null" -}}
+{{- $values := index . 0 -}}
+{{- $path := index . 2 -}}
+{{- range $key, $below := index . 1 }}
+{{- $value := index $values $key }}
+{{- if and (kindIs "invalid" $value) (ne (toString $below) "optional") (ne $key "*") }}
+{{- fail (printf "%s%s: null removes its default; leave the key out, or give it a value" $path $key) }}
+{{- else if and (kindIs "map" $below) (kindIs "map" $value) (not (has $key (list "podSecurityContext" "securityContext" "resources" "strategy" "limits"))) }}
+{{- include "boutique.check.null" (list $value $below (printf "%s%s." $path $key)) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Refuses what Kubernetes would refuse as a label. Called with a list: the key, the value. */}}
+{{- define "boutique.check.label" -}}
+{{- if not (regexMatch "^(([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?)$" (index . 1 | toString)) }}
+{{- fail (printf "%s: %q cannot be a label; give at most 63 letters, digits, '-', '_' and '.', the first and the last a letter or a digit" (index . 0) (index . 1 | toString)) }}
+{{- end }}
+{{- end -}}
+
+{{/* Refuses what Kubernetes would refuse as names of labels or annotations. Called with a list: the key, the map, whether
+     its values are labels. */}}
+{{- define "boutique.check.labels" -}}
+{{- $key := index . 0 -}}
+{{- $labels := index . 2 -}}
+{{- range $name, $value := index . 1 }}
+{{- if not (regexMatch "^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $name) }}
+{{- fail (printf "%s: %q cannot be the name of %s; give at most 63 letters, digits, '-', '_' and '.', perhaps after a domain and '/'" $key $name (ternary "a label" "an annotation" $labels)) }}
+{{- end }}
+{{- if $labels }}{{ include "boutique.check.label" (list (printf "%s.%s" $key $name) $value) }}{{ end }}
+{{- end }}
+{{- end -}}

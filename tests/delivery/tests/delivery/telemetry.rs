@@ -1,0 +1,103 @@
+//! Who scrapes whom, and where spans go.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::tools::{SERVICES, documents, root, run, text, variables};
+
+fn all_of<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+/// The Services that a ServiceMonitor finds, and that have the port it names.
+fn scraped_services<'a>(objects: &'a [Value]) -> Vec<&'a Value> {
+    let monitors = all_of(objects, "ServiceMonitor");
+    let wanted = monitors[0]["spec"]["selector"]["matchLabels"].as_object();
+    let port = &monitors[0]["spec"]["endpoints"][0]["port"];
+    all_of(objects, "Service")
+        .into_iter()
+        .filter(|service| {
+            let labels = &service["metadata"]["labels"];
+            let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+            wanted.into_iter().flatten().all(|(key, value)| labels[key] == *value)
+                && ports.clone().any(|found| found["name"] == *port)
+        })
+        .collect()
+}
+
+#[test]
+fn every_pod_is_scraped_once_in_every_combination() -> anyhow::Result<()> {
+    let mut tried = 0;
+    for service_type in ["ClusterIP", "LoadBalancer", "none"] {
+        for external in [false, true] {
+            for headless in [false, true] {
+                for protocol in ["auto", "grpc", "http", "none"] {
+                    let has_service = service_type != "none" && protocol != "none";
+                    if !has_service && (external || headless) {
+                        continue;
+                    }
+                    let set = format!(
+                        "metrics.enabled=true,serviceMonitor.enabled=true,serviceType={service_type},\
+                         externalService.enabled={external},headlessService.enabled={headless},\
+                         protocol={protocol}"
+                    );
+                    let arguments = ["template", "-f", "values/cart-service-values.yaml", "--set"];
+                    let arguments = [&arguments[..], &[&set, "charts/microservice"]].concat();
+                    let objects = documents(&run("helm", &arguments)?)?;
+                    let scraped = scraped_services(&objects);
+                    assert_eq!(scraped.len(), 1, "{set}");
+                    let pod = &all_of(&objects, "Deployment")[0]["spec"]["template"];
+                    let selector = &scraped[0]["spec"]["selector"];
+                    assert_eq!(selector["app"], pod["metadata"]["labels"]["app"], "{set}");
+                    assert_eq!(scraped[0]["spec"]["type"], "ClusterIP", "{set}");
+                    let ports = pod["spec"]["containers"][0]["ports"].as_array();
+                    let metrics =
+                        ports.into_iter().flatten().filter(|port| port["name"] == "metrics");
+                    assert_eq!(metrics.count(), 1, "{set}");
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(tried, 3 * 4 * 2 + 3 + 3);
+    Ok(())
+}
+
+/// One entry in the values that all releases share.
+#[test]
+fn one_value_sends_the_whole_shops_spans() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let copy = |from: &str| {
+        let to = folder.path().join(from);
+        run("cp", &["-R".to_owned(), from.to_owned(), to.display().to_string()])
+    };
+    for part in ["charts", "values", "scripts", "helmfile.yaml", "namespace.helmfile.yaml"] {
+        copy(part)?;
+    }
+    copy("helm-defaults.yaml.gotmpl")?;
+    let common = folder.path().join("values/common-values.yaml");
+    let tracing = "tracing: {enabled: true, collector: \"otel.observability:4317\"}\n";
+    std::fs::write(
+        &common,
+        std::fs::read_to_string(root().join("values/common-values.yaml"))? + tracing,
+    )?;
+    let helmfile = folder.path().join("helmfile.yaml").display().to_string();
+    let objects = documents(&run("helmfile", &["--quiet", "-f", &helmfile, "template"])?)?;
+
+    let mut senders = BTreeSet::new();
+    for deployment in all_of(&objects, "Deployment") {
+        let variables = variables(deployment);
+        if variables.get("ENABLE_TRACING").is_some_and(|value| value == "1") {
+            assert_eq!(variables["COLLECTOR_SERVICE_ADDR"], "otel.observability:4317");
+            senders.insert(text(&deployment["metadata"]["name"]));
+        }
+    }
+    assert_eq!(senders, SERVICES.map(str::to_owned).into());
+    for policy in all_of(&objects, "NetworkPolicy") {
+        let goes = policy["spec"]["egress"].to_string().contains("\"observability\"");
+        let name = text(&policy["metadata"]["name"]);
+        assert_eq!(goes, senders.contains(&name), "{name}");
+    }
+    Ok(())
+}
