@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::tools::{attempt, document, run};
+use crate::tools::{attempt, document, documents, examples, run};
 
 /// Every key of a chart's values, with those below it.
 fn keys(values: &Value, path: &str, found: &mut Vec<String>) {
@@ -139,23 +139,32 @@ fn what_goes_wrong_later_is_told_at_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the charts have no key for, as the README shows it.
+/// Every values file that the documentation shows; `tests/delivery/cluster` applies what comes of them.
 #[test]
-fn the_readmes_other_objects_render() -> anyhow::Result<()> {
-    let readme = crate::tools::read("README.md")?;
-    let example = readme.split("```yaml\nextraObjects:").nth(1).unwrap_or_default();
-    let example = format!("extraObjects:{}", example.split("```").next().unwrap_or_default());
+fn the_documentations_values_render() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join("example.yaml");
-    std::fs::write(&path, example)?;
-    let path = path.display().to_string();
-    let arguments =
-        ["template", "-f", "values/cart-service-values.yaml", "-f", &path, "charts/microservice"];
-    let objects = crate::tools::documents(&run("helm", &arguments)?)?;
-    for kind in
-        ["ScaledObject", "AuthorizationPolicy", "RedisReplication", "ValidatingAdmissionPolicy"]
-    {
-        assert!(objects.iter().any(|object| object["kind"] == kind), "no {kind}");
+    let mut kinds = BTreeSet::new();
+    for (place, example) in examples()?.iter().enumerate() {
+        if example.starts_with('#') {
+            continue;
+        }
+        let path = folder.path().join(format!("{place}.yaml"));
+        std::fs::write(&path, example)?;
+        let path = path.display().to_string();
+        let values = ["template", "-f", "values/cart-service-values.yaml", "-f", &path];
+        let rendered = run("helm", &[&values[..], &["charts/microservice"]].concat())?;
+        for object in documents(&rendered)? {
+            kinds.insert(crate::tools::text(&object["kind"]));
+        }
+    }
+    for kind in [
+        "ScaledObject",
+        "AuthorizationPolicy",
+        "RedisReplication",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ] {
+        assert!(kinds.contains(kind), "no {kind}");
     }
     Ok(())
 }

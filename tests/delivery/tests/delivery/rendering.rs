@@ -49,6 +49,10 @@ fn the_known_commands_work_letter_by_letter() -> anyhow::Result<()> {
             let chart = if name == "redis" { "charts/redis" } else { "charts/microservice" };
             run(helm, &["template", "-f", &file, chart])?;
             run(helm, &["lint", "-f", &file, chart])?;
+            // From the folder of the charts, too.
+            let there =
+                format!("cd charts && {helm} template -f ../{file} {}", &chart["charts/".len()..]);
+            run("sh", &["-c", &there])?;
         }
     }
     Ok(())

@@ -5,18 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::tools::{attempt, documents, manifests, read, root, run, text, variables};
-
-/// A chart with three of ours below it: one under another name, each behind a condition and a tag.
-const PARENT: &str = "\
-apiVersion: v2
-name: parent
-version: 1.0.0
-dependencies:
-  - {name: microservice, alias: cart, version: 0.1.0, repository: 'file://MICROSERVICE', condition: cart.enabled, tags: [shop]}
-  - {name: microservice, alias: ad, version: 0.1.0, repository: 'file://MICROSERVICE', condition: ad.enabled, tags: [shop]}
-  - {name: redis, version: 0.1.0, repository: 'file://REDIS', condition: redis.enabled, tags: [shop]}
-";
+use crate::tools::{attempt, documents, example, manifests, read, root, run, text, variables};
 
 const PARENTS_VALUES: &str = "\
 global: {imageRegistry: registry.example}
@@ -34,13 +23,15 @@ ad: {enabled: false, appName: adservice, appImage: adservice, containerPort: 955
 #[test]
 fn the_charts_can_be_parts_of_another() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let chart = |name: &str| root().join("charts").join(name).display().to_string();
-    let parent =
-        PARENT.replace("MICROSERVICE", &chart("microservice")).replace("REDIS", &chart("redis"));
-    std::fs::write(folder.path().join("Chart.yaml"), parent)?;
-    std::fs::write(folder.path().join("values.yaml"), PARENTS_VALUES)?;
-    std::fs::create_dir(folder.path().join("templates"))?;
-    let path = folder.path().display().to_string();
+    run("cp", &["-R", "charts", &folder.path().display().to_string()])?;
+    let parent = folder.path().join("parent");
+    std::fs::create_dir_all(parent.join("templates"))?;
+    // What the documentation shows, and the same chart once more under another name.
+    let twice = "  - {name: microservice, alias: ad, version: 0.1.0, repository: 'file://../charts/microservice', \
+                 condition: ad.enabled, tags: [shop]}\n";
+    std::fs::write(parent.join("Chart.yaml"), example("Chart.yaml")? + twice)?;
+    std::fs::write(parent.join("values.yaml"), PARENTS_VALUES)?;
+    let path = parent.display().to_string();
     run("helm4", &["dependency", "update", "--skip-refresh", &path])?;
     for helm in ["helm3", "helm4"] {
         let names = |set: &str| -> anyhow::Result<BTreeSet<String>> {
@@ -60,16 +51,13 @@ fn the_charts_can_be_parts_of_another() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What kustomize makes of the plain manifest.
-fn kustomized(transformers: &str) -> anyhow::Result<Vec<Value>> {
+/// What kustomize makes of the plain manifest by the documentation's kustomization.
+fn kustomized(kustomization: &str) -> anyhow::Result<Vec<Value>> {
     let folder = tempfile::tempdir()?;
     for file in ["kubernetes-manifests.yaml", "replacements.yaml"] {
         std::fs::copy(root().join("release").join(file), folder.path().join(file))?;
     }
-    let file = format!(
-        "resources: [kubernetes-manifests.yaml]\nreplacements: [{{path: replacements.yaml}}]\n{transformers}"
-    );
-    std::fs::write(folder.path().join("kustomization.yaml"), file)?;
+    std::fs::write(folder.path().join("kustomization.yaml"), kustomization)?;
     documents(&run("kubectl", &["kustomize", &folder.path().display().to_string()])?)
 }
 
@@ -90,14 +78,9 @@ fn picks(selector: &Value, labels: &Value) -> bool {
 
 #[test]
 fn the_plain_manifest_survives_kustomize() -> anyhow::Result<()> {
-    for labels in [
-        "labels: [{pairs: {course: mesh}, includeSelectors: true}]",
-        "commonLabels: {course: mesh}",
-    ] {
-        let objects = kustomized(&format!(
-            "namePrefix: demo-\nnamespace: demo\n{labels}\n\
-             images: [{{name: localhost/frontend, newName: registry.example/frontend, newTag: v9}}]\n"
-        ))?;
+    let new = "labels: [{pairs: {course: mesh}, includeSelectors: true}]";
+    for labels in [new, "commonLabels: {course: mesh}"] {
+        let objects = kustomized(&example("kustomization.yaml")?.replace(new, labels))?;
         let services: BTreeMap<String, &Value> = all_of(&objects, "Service")
             .into_iter()
             .map(|service| (text(&service["metadata"]["name"]), service))
@@ -151,7 +134,7 @@ fn the_plain_manifest_survives_kustomize() -> anyhow::Result<()> {
                 text(&deployment["spec"]["template"]["spec"]["containers"][0]["image"])
             })
             .collect();
-        assert!(images.contains(&"registry.example/frontend:v9".to_owned()), "{images:?}");
+        assert!(images.contains(&"registry.example/shop/frontend:v0.1.0".to_owned()), "{images:?}");
     }
     Ok(())
 }

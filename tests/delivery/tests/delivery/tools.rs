@@ -31,6 +31,20 @@ pub(crate) fn read(path: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"))
 }
 
+/// The YAML examples of `docs/kubernetes.md`.
+pub(crate) fn examples() -> anyhow::Result<Vec<String>> {
+    let document = read("docs/kubernetes.md")?;
+    let blocks = document.split("\n```yaml\n").skip(1);
+    Ok(blocks.filter_map(|block| block.split("```").next()).map(str::to_owned).collect())
+}
+
+/// The example that begins with a comment of this file's name.
+pub(crate) fn example(file: &str) -> anyhow::Result<String> {
+    let all = examples()?.into_iter();
+    let mut named = all.filter(|example| example.starts_with(&format!("# {file}\n")));
+    named.next().with_context(|| format!("docs/kubernetes.md shows no {file}"))
+}
+
 /// What a program prints when it succeeds in the repository's root.
 pub(crate) fn run<S: AsRef<str>>(program: &str, arguments: &[S]) -> anyhow::Result<String> {
     let (succeeded, output, errors) = attempt(program, arguments)?;
