@@ -189,6 +189,7 @@ all_same() {
 
 # meshes: where a mesh's port is open a connection is refused by the pod, which has no proxy here; elsewhere it is dropped.
 meshes() {
+  space=small-helm3
   local address mesh port
   shop delete pod caller --ignore-not-found --wait
   pod caller frontend boutique.test/probe:1 serve :9000

@@ -24,8 +24,10 @@ async fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() -> anyhow
         ("boutique", "PORT", "abc", "must be a port, 0 to 65535"),
         ("boutique", "PORT", "65536", "must be a port, 0 to 65535"),
         ("boutique", "PORT", &*port, "must be a free port"),
-        ("boutique", "LISTEN_ADDR", "hunter2", "must be an IP address"),
-        ("boutique", "LISTEN_ADDR", "203.0.113.1", ""),
+        ("boutique", "LISTEN_ADDR", "hunter2:x", "must be an IP address or a name"),
+        ("boutique", "LISTEN_ADDR", "hunter2 x", "must be an IP address or a name"),
+        ("frontend", "LISTEN_ADDR", "127.0.0.1:1", "must not have another port than PORT"),
+        ("boutique", "LISTEN_ADDR", "203.0.113.1", "must be an address of this machine"),
         ("boutique", "RUST_LOG", "hunter2=loud", "must be a list"),
         ("boutique", "LOG_FORMAT", "hunter2", "must be json or pretty"),
         ("boutique", "TLS_CA_FILE", "/does/not/exist", "must name a readable file"),
@@ -51,6 +53,7 @@ async fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() -> anyhow
         ("frontend", "AD_SERVICE_ADDR", "nowhere", "must be host:port"),
         ("frontend", "PRODUCT_CATALOG_SERVICE_ADDR", ":3550", "must be host:port"),
         ("frontend", "TRUST_PROXY", "hunter2", "must be 0 or false"),
+        ("frontend", "MAX_CARTS_PER_ADDRESS", "0", "must be a number of carts, at least 1"),
         ("frontend", "FRAME_ANCESTORS", "a;b", "must be a list of sources"),
         ("frontend", "MAX_CONNECTIONS", "0", "must be a number of connections"),
         ("frontend", "MEMORY_LIMIT", "64MB", "must be at least a mebibyte"),
@@ -71,13 +74,46 @@ async fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() -> anyhow
         let lines: Vec<_> = output.lines().collect();
         assert_eq!(lines.len(), 1, "{output}");
         let named = match setting {
-            "LISTEN_ADDR" if value != "hunter2" => "PORT",
             "TLS_CERT_FILE" => "TLS_KEY_FILE",
             "ENABLE_ASSISTANT" => "SHOPPING_ASSISTANT_SERVICE_ADDR",
             setting => setting,
         };
         assert!(lines[0].starts_with(&format!("{name}: {named} {problem}")), "{output}");
         assert!(!output.contains("hunter2"), "{output}");
+    }
+    Ok(())
+}
+
+/// The forms that other servers take, each asked by its own health check.
+#[tokio::test]
+async fn an_address_to_listen_on_has_every_form() -> anyhow::Result<()> {
+    for (address, expected) in [
+        ("", "[::]"),
+        ("*", "[::]"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", ""),
+        ("::1", "[::1]"),
+        ("[::1]", "[::1]"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("[::]", "[::]"),
+        ("::", "[::]"),
+        ("127.0.0.1:{port}", "127.0.0.1"),
+        ("[::1]:{port}", "[::1]"),
+        (":{port}", "[::]"),
+        ("*:{port}", "[::]"),
+    ] {
+        let port = TcpListener::bind("[::]:0").await?.local_addr()?.port().to_string();
+        let mut settings = settings([]);
+        settings.insert("LISTEN_ADDR".to_owned(), address.replace("{port}", &port));
+        if !address.contains("{port}") {
+            settings.insert("PORT".to_owned(), port.clone());
+        }
+        let mut service = Process::start("adservice", &settings)?;
+        let bound = service.address().await?;
+        assert!(bound.starts_with(expected) && bound.ends_with(&port), "{address}: {bound}");
+        let mut check = Command::new(binary("adservice")?);
+        let status = check.arg("healthcheck").env_clear().envs(&settings).status()?;
+        assert!(status.success(), "{address}");
     }
     Ok(())
 }

@@ -46,6 +46,33 @@ async fn forms_work_behind_a_proxy_that_renames_the_host() -> anyhow::Result<()>
     Ok(())
 }
 
+/// A stranger's new carts are bounded, with any cookie and with none; those of others, and the ones there are, stay.
+#[tokio::test]
+async fn one_address_fills_so_many_carts() -> anyhow::Result<()> {
+    let settings = Env::from([("TRUST_PROXY", "1"), ("MAX_CARTS_PER_ADDRESS", "2")]);
+    let (mut visitor, _shop, ..) = open(&settings).await?;
+    let from = |address: &str| vec![("x-forwarded-for", address.to_owned())];
+    visitor.headers = from("198.51.100.7");
+    let mut first = visitor.clone();
+    assert_eq!(first.post("/cart", &ADD).await.status, 302);
+    assert_eq!(visitor.clone().post("/cart", &ADD).await.status, 302);
+
+    let refused = visitor.clone().post("/cart", &ADD).await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header(header::RETRY_AFTER), "3600");
+    assert!(refused.body.contains("too many carts"), "{}", refused.body);
+    let mut invented = visitor.clone();
+    let session = "0190a7c2-5f4b-4d1e-8c3a-0123456789ab".to_owned();
+    invented.cookies = [("shop_session-id".to_owned(), session)].into();
+    assert_eq!(invented.post("/cart", &ADD).await.status, 429);
+
+    assert_eq!(first.post("/cart", &ADD).await.status, 302, "a cart that is there");
+    assert_eq!(visitor.clone().get("/cart").await.status, 200, "looking is free");
+    visitor.headers = from("198.51.100.8");
+    assert_eq!(visitor.clone().post("/cart", &ADD).await.status, 302, "another address");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_visit_over_tls_has_cookies_and_headers_of_its_own() -> anyhow::Result<()> {
     let settings = Env::from([("TRUST_PROXY", "1")]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -32,6 +32,47 @@ impl EnvError {
     }
 }
 
+/// The value of a setting that may be a secret, and may change where a file holds it.
+pub struct Secret {
+    value: String,
+    /// The setting that it comes from.
+    name: String,
+    file: Option<PathBuf>,
+}
+
+impl Secret {
+    /// The value as it was read last.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Reads the file again, where there is one, and keeps its value if `parse` can make something of it. Returns that,
+    /// or `None` where nothing has changed; a file or a value that cannot be used is logged, without the value.
+    pub fn reread<T>(&mut self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let file = self.file.as_ref()?;
+        let value = read_secret(file);
+        if value.as_ref().is_ok_and(|value| *value == self.value) {
+            return None;
+        }
+        let parsed = value.and_then(|value| Ok((parse(&value)?, value)));
+        match parsed {
+            Ok((parsed, value)) => {
+                tracing::info!("read {} again", self.name);
+                self.value = value;
+                Some(parsed)
+            }
+            Err(problem) => {
+                tracing::warn!("{} {problem}; the value before it is kept", self.name);
+                None
+            }
+        }
+    }
+}
+
+fn read_secret(file: &Path) -> Result<String, String> {
+    Ok(read_text(file, MAX_SECRET)?.trim().to_owned())
+}
+
 impl Env {
     /// Reads the process's environment.
     pub fn from_process() -> Self {
@@ -53,15 +94,19 @@ impl Env {
 
     /// Returns the value of a setting that may be a secret: its own, or the content of the file that the setting with
     /// `_FILE` behind its name names, as Kubernetes and Docker mount secrets.
-    pub fn secret(&self, name: &str) -> Result<Option<String>, EnvError> {
+    pub fn secret(&self, name: &str) -> Result<Option<Secret>, EnvError> {
         let file_name = format!("{name}_FILE");
-        let Some(file) = self.get(&file_name) else { return Ok(self.get(name).map(str::to_owned)) };
+        let Some(file) = self.get(&file_name) else {
+            let value = self.get(name).map(str::to_owned);
+            return Ok(value.map(|value| Secret { value, name: name.to_owned(), file: None }));
+        };
         if self.get(name).is_some() {
             return Err(EnvError::new(&file_name, format_args!("must not be set beside {name}")));
         }
-        let text = read_text(Path::new(file), MAX_SECRET)
-            .map_err(|problem| EnvError::new(&file_name, problem))?;
-        Ok(Some(text.trim().to_owned()).filter(|secret| !secret.is_empty()))
+        let file = PathBuf::from(file);
+        let value = read_secret(&file).map_err(|problem| EnvError::new(&file_name, problem))?;
+        let secret = Secret { value, name: file_name, file: Some(file) };
+        Ok(Some(secret).filter(|secret| !secret.value.is_empty()))
     }
 
     /// Parses the value of a setting; `allowed` completes "`name` must be …".

@@ -32,6 +32,55 @@ pub struct Peer {
     pub is_tls: bool,
 }
 
+/// A host as people and their tools write it, with a port or without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name, an IPv4 address, or an IPv6 address without brackets.
+    pub host: String,
+    /// 1 to 65535.
+    pub port: Option<u16>,
+}
+
+impl HostPort {
+    /// Parses `host`, `host:port`, `[IPv6]`, `[IPv6]:port`, or an IPv6 address without brackets, which has no port.
+    pub fn parse(text: &str) -> Option<Self> {
+        if is_ipv6(text) {
+            return Some(Self { host: text.to_owned(), port: None });
+        }
+        let (host, port) = match text.strip_prefix('[') {
+            Some(inner) => {
+                let (host, rest) = inner.split_once(']').filter(|(host, _)| is_ipv6(host))?;
+                let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+                (host, port)
+            }
+            None => {
+                let (host, port) = match text.split_once(':') {
+                    Some((host, port)) => (host, Some(port)),
+                    None => (text, None),
+                };
+                let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+                (Some(host).filter(|host| !host.is_empty() && host.chars().all(is_plain))?, port)
+            }
+        };
+        let port = match port {
+            // A sign would be parsed.
+            Some(digits) if !digits.starts_with('+') => {
+                Some(digits.parse().ok().filter(|port| *port > 0)?)
+            }
+            Some(_) => return None,
+            None => None,
+        };
+        Some(Self { host: host.to_owned(), port })
+    }
+}
+
+/// Whether a text is an IPv6 address, perhaps with a zone (`fe80::1%eth0`).
+fn is_ipv6(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').map_or((text, None), |(a, z)| (a, Some(z)));
+    address.parse::<Ipv6Addr>().is_ok()
+        && zone.is_none_or(|zone| !zone.is_empty() && zone.chars().all(|c| c.is_alphanumeric()))
+}
+
 /// Where a service is, and whether it is called over TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -57,28 +106,13 @@ impl Target {
                 (plain.unwrap_or(address), false)
             }
         };
-        let rest = rest.trim_end_matches('/');
-        // An IPv6 address without brackets has no port.
-        let rest = match rest.parse::<Ipv6Addr>() {
-            Ok(address) => format!("[{address}]"),
-            Err(_) => rest.to_owned(),
+        let HostPort { host, port } = HostPort::parse(rest.trim_end_matches('/'))?;
+        let port = port.or(default_port)?;
+        let authority = match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
         };
-        let authority: Authority = rest.parse().ok()?;
-        let host = authority.host();
-        let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let is_host = !host.is_empty() && bracketed.is_none_or(is_address);
-        if !is_host || authority.as_str().contains('@') {
-            return None;
-        }
-        let authority = match (authority.port_u16(), default_port) {
-            (Some(1..), _) => authority,
-            (None, Some(port)) if authority.as_str() == host => {
-                format!("{host}:{port}").parse().ok()?
-            }
-            _ => return None,
-        };
-        Some(Self { authority, is_tls })
+        Some(Self { authority: authority.parse().ok()?, is_tls })
     }
 }
 
@@ -117,6 +151,8 @@ mod tests {
             "user@cartservice:1",
             "[cartservice]:1",
             "::1",
+            "cartservice:+1",
+            "cartservice:1:2",
         ] {
             assert_eq!(Target::parse(address, None), None, "{address}");
         }

@@ -19,7 +19,7 @@ use crate::client::{channel, set_worker};
 use crate::env::{Env, EnvError};
 use crate::log;
 use crate::registry::Registry;
-use crate::serve::{ServerHandle, port, spawn};
+use crate::serve::{ServerHandle, listen_address, spawn};
 use crate::server::{Check, Router};
 
 /// The time during which further signals count as the first one: GNU timeout and some shells send it to the process and to its group.
@@ -168,9 +168,9 @@ fn current_thread() -> anyhow::Result<Runtime> {
 
 /// Asks the service on this machine, at the port that `PORT` gives it.
 fn healthcheck(spec: ServiceSpec, mut env: Env) -> anyhow::Result<()> {
-    let port = port(spec.port, &env)?;
-    let ip = match env.parse("LISTEN_ADDR", "an IP address")? {
-        Some(ip) if !IpAddr::is_unspecified(&ip) => ip,
+    let (address, port) = listen_address(spec.port, &env)?;
+    let ip = match address {
+        Some(ip) if !ip.is_unspecified() => ip,
         Some(_) | None => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };
     env.set(HEALTH.addr_key, SocketAddr::new(ip, port).to_string());

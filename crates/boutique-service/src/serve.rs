@@ -1,7 +1,7 @@
 //! Running services: bound before they serve, with health and reflection, and shut down the way a pod has to be.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tonic_health::ServingStatus;
 use crate::context::ServiceContext;
 use crate::env::{Env, EnvError};
 use crate::memory;
+use crate::net::HostPort;
 use crate::registry::Registry;
 use crate::server::{ConnectionLimits, Endpoint, Health, Listener, Router, Shutdown, accept};
 use crate::trace::ServiceTracer;
@@ -173,7 +174,7 @@ impl Drop for ServerHandle {
 }
 
 /// Returns the port that a service listens on: `PORT`, or upstream's name for it at the cart service.
-pub(crate) fn port(default_port: u16, env: &Env) -> Result<u16, EnvError> {
+fn port(default_port: u16, env: &Env) -> Result<u16, EnvError> {
     for name in ["PORT", "ASPNETCORE_HTTP_PORTS"] {
         if let Some(port) = env.parse(name, "a port, 0 to 65535")? {
             return Ok(port);
@@ -182,9 +183,39 @@ pub(crate) fn port(default_port: u16, env: &Env) -> Result<u16, EnvError> {
     Ok(default_port)
 }
 
+/// Returns the address and the port that a service listens on, by `LISTEN_ADDR` and `PORT`; no address means every one.
+pub(crate) fn listen_address(
+    default_port: u16,
+    env: &Env,
+) -> Result<(Option<IpAddr>, u16), EnvError> {
+    let wrong = |problem: &str| EnvError::new("LISTEN_ADDR", problem);
+    let text = env.get("LISTEN_ADDR").unwrap_or_default().trim();
+    // `*` and `:port` are every address.
+    let (text, is_every) = match text.strip_prefix('*').unwrap_or(text) {
+        "" => return Ok((None, port(default_port, env)?)),
+        rest if rest.starts_with(':') && !rest.starts_with("::") => (format!("every{rest}"), true),
+        _ => (text.to_owned(), false),
+    };
+    let HostPort { host, port: own } = HostPort::parse(&text)
+        .ok_or_else(|| wrong("must be an IP address or a name, with a port or without one"))?;
+    let port = match own {
+        Some(own) if port(own, env)? != own => {
+            return Err(wrong("must not have another port than PORT"));
+        }
+        Some(own) => own,
+        None => port(default_port, env)?,
+    };
+    if is_every {
+        return Ok((None, port));
+    }
+    let found = (host.as_str(), port).to_socket_addrs().ok().and_then(|mut found| found.next());
+    let found = found.ok_or_else(|| wrong("must be an address of this machine, or its name"))?;
+    Ok((Some(found.ip()), port))
+}
+
 fn bind(default_port: u16, env: &Env) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let port = port(default_port, env)?;
-    let listener = match env.parse::<IpAddr>("LISTEN_ADDR", "an IP address")? {
+    let (address, port) = listen_address(default_port, env)?;
+    let listener = match address {
         Some(ip) => listen(SocketAddr::new(ip, port)),
         // On a machine without IPv6, IPv4 alone.
         None => match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
@@ -197,6 +228,8 @@ fn bind(default_port: u16, env: &Env) -> anyhow::Result<(TcpListener, SocketAddr
     let listener = listener.map_err(|error| {
         if error.kind() == ErrorKind::AddrInUse {
             EnvError::new("PORT", format_args!("must be a free port: {port} is taken"))
+        } else if error.kind() == ErrorKind::AddrNotAvailable {
+            EnvError::new("LISTEN_ADDR", "must be an address of this machine")
         } else {
             EnvError::new("PORT", format_args!("must be a port that can be bound: {error}"))
         }

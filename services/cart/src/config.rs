@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use boutique_service::{Env, EnvError};
 
-use crate::store::{Address, Memory, Redis, Store};
+use crate::store::{Memory, Redis, Store};
 
 /// As long as the session cookie lives.
 const CART_TTL: Duration = Duration::from_secs(48 * 3600);
@@ -31,11 +31,7 @@ pub(crate) fn store(env: &Env) -> Result<Store, EnvError> {
         None => {
             Ok(Store::Memory(Memory::new(ttl, env.bytes("CART_MEMORY")?.unwrap_or(CART_MEMORY))))
         }
-        Some(address) => {
-            let address =
-                Address::parse(&address).map_err(|problem| EnvError::new("REDIS_ADDR", problem))?;
-            Ok(Store::Redis(Box::new(Redis::new(address, root(env)?, ttl)?)))
-        }
+        Some(address) => Ok(Store::Redis(Box::new(Redis::new(address, root(env)?, ttl)?))),
     }
 }
 

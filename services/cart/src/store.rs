@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::domain::{Line, NewLine, Refusal, UserId};
 
 pub(crate) use self::memory::Memory;
-pub(crate) use self::redis::{Address, Redis};
+pub(crate) use self::redis::Redis;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]

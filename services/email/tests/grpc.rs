@@ -114,6 +114,32 @@ async fn a_confirmation_reaches_the_mail_server_as_html_and_text() -> anyhow::Re
     Ok(())
 }
 
+/// The next mail goes where the file says by then; a file that cannot be used changes nothing.
+#[tokio::test]
+async fn the_server_in_a_file_is_read_again() -> anyhow::Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    let mut email = None;
+    for ip in ["127.0.0.1", "[::1]"] {
+        let listener = TcpListener::bind(format!("{ip}:0")).await?;
+        std::fs::write(file.path(), format!("smtp://{}\n", listener.local_addr()?))?;
+        let (email, _running) = match &mut email {
+            Some(email) => email,
+            none => {
+                let path = file.path().to_str().unwrap_or_default();
+                none.insert(email_with(&Env::from([("SMTP_URL_FILE", path)])).await?)
+            }
+        };
+        let mailbox = tokio::spawn(receive_one(listener, true));
+        email.send_order_confirmation(request("1 Main St", vec![])).await?;
+        assert!(mailbox.await??.contains("RCPT TO"), "{ip}");
+    }
+    let (email, _running) = email.as_mut().unwrap_or_else(|| unreachable!());
+    std::fs::write(file.path(), "ftp://hunter2@mail")?;
+    let gone = email.send_order_confirmation(request("1 Main St", vec![])).await.unwrap_err();
+    assert_eq!(gone.code(), Code::Unavailable, "the server before it ended");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_mail_that_is_not_taken_is_unavailable_and_names_nobody() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;

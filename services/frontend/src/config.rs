@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) policy: HeaderValue,
     /// True if other pages may show the shop in a frame.
     pub(crate) is_framed: bool,
+    /// The most carts that one address may fill within an hour.
+    pub(crate) max_carts: Option<usize>,
     /// The pod's name, as Kubernetes tells it.
     pub(crate) pod: Option<String>,
 }
@@ -91,8 +93,17 @@ impl Config {
             proxies: proxies(env)?,
             policy: policy(ancestors)?,
             is_framed: ancestors.is_some(),
+            max_carts: max_carts(env)?,
             pod: env.get("HOSTNAME").map(str::to_owned),
         })
+    }
+}
+
+fn max_carts(env: &Env) -> Result<Option<usize>, EnvError> {
+    let allowed = "a number of carts, at least 1";
+    match env.parse("MAX_CARTS_PER_ADDRESS", allowed)? {
+        Some(0) => Err(EnvError::new("MAX_CARTS_PER_ADDRESS", format_args!("must be {allowed}"))),
+        max => Ok(max),
     }
 }
 

@@ -3,6 +3,7 @@
 mod assets;
 mod assistant;
 mod cart;
+mod carts;
 mod checkout;
 mod currency;
 mod edge;
@@ -28,6 +29,7 @@ use boutique_service::Outcome;
 use http_body::Body as _;
 use tracing::{debug, info};
 
+use self::carts::CartsByAddress;
 use self::failure::Failure;
 use self::handler::respond;
 use self::state::Shop;
@@ -39,7 +41,8 @@ use crate::domain;
 
 /// Everything the frontend answers, below the base URL.
 pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -> Router {
-    let shop = Arc::new(Shop { config, clients, deployment });
+    let carts = config.max_carts.map(|max| CartsByAddress::new(max, Instant::now()));
+    let shop = Arc::new(Shop { config, clients, deployment, carts });
     let mut routes = Router::new();
     if !shop.config.base_url.is_empty() {
         // A directory without its slash leads to the directory, as in web servers.

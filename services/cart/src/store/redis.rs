@@ -8,11 +8,10 @@ mod connection;
 use std::time::Duration;
 
 use boutique_proto::Cart;
-use boutique_service::EnvError;
+use boutique_service::{EnvError, Secret};
 use prost::Message as _;
 use redis::{AsyncCommands as _, ErrorKind, RedisError, Script, ServerErrorKind};
 
-pub(crate) use self::address::Address;
 use self::connection::{Connections, Link, Repeat};
 use crate::domain::{Line, MAX_LINES, MAX_QUANTITY, NewLine, Refusal, UserId};
 use crate::store::StoreError;
@@ -25,9 +24,10 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Connects at the first call.
+    /// Parses `address`, a `REDIS_ADDR`, and connects at the first call. New connections are made to the address that its
+    /// file holds then.
     pub(crate) fn new(
-        address: Address,
+        address: Secret,
         root: Option<Vec<u8>>,
         ttl: Duration,
     ) -> Result<Self, EnvError> {

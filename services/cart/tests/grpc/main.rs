@@ -455,6 +455,33 @@ async fn the_address_may_stand_in_a_file() -> anyhow::Result<()> {
     behaves_as_upstreams(&mut carts).await
 }
 
+/// A password that is changed in Redis and in the file is used by the next connection; a file that cannot be used is not.
+#[tokio::test]
+async fn the_address_in_a_file_is_read_again() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&["--requirepass", "first"])?;
+    let with_password = |password: &str| format!("{},password={password}", redis.address());
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), with_password("first"))?;
+    let settings = Env::from([("REDIS_ADDR_FILE", file.path().to_str().unwrap())]);
+    let (mut carts, _running) = with(&settings).await?;
+    add(&mut carts, "u", item("a", 1)).await?;
+
+    let command = |password: &str, rest: &[&str]| {
+        redis.command(&[&["--no-auth-warning", "-a", password], rest].concat())
+    };
+    command("first", &["CONFIG", "SET", "requirepass", "second"])?;
+    std::fs::write(file.path(), with_password("second"))?;
+    command("second", &["CLIENT", "KILL", "TYPE", "normal"])?;
+    assert_eq!(get(&mut carts, "u").await?, cart("u", &[item("a", 1)]));
+
+    for unusable in ["", "a:1,ssl=maybe", "\u{0}"] {
+        std::fs::write(file.path(), unusable)?;
+        command("second", &["CLIENT", "KILL", "TYPE", "normal"])?;
+        assert_eq!(get(&mut carts, "u").await?, cart("u", &[item("a", 1)]), "{unusable:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn upstreams_name_for_the_port_is_honoured() -> anyhow::Result<()> {
     let env = Env::from([("ASPNETCORE_HTTP_PORTS", "0"), ("LISTEN_ADDR", "127.0.0.1")]);

@@ -1,7 +1,9 @@
 //! `/cart`: what is in it, what goes in, and out with all of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use ::http::StatusCode;
 use askama::Template;
 use axum::extract::Request;
 use axum::response::Response;
@@ -166,6 +168,12 @@ pub(crate) async fn add(
     request: Request,
 ) -> Result<Response, Failure> {
     let AddToCart { product_id, quantity } = AddToCart::parse(&form::fields(request).await?)?;
+    if let (Some(carts), Some(client)) = (&shop.carts, visit.edge.client())
+        && !carts.admit(client, &visit.session, Instant::now())
+    {
+        let text = "too many carts from this address";
+        return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, text));
+    }
     within(shop.config.limits.change, async || {
         retrieved("product", shop.clients.product(&product_id).await)?;
         let added = shop.clients.add_item(&visit.session, CartItem { product_id, quantity });

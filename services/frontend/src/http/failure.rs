@@ -67,8 +67,13 @@ impl Failure {
     /// Completes a response that shows this failure: its headers, and the cause for the log.
     pub(crate) fn finish(self, response: &mut Response) {
         let headers = response.headers_mut();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let retry_after = match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => Some("1"),
+            StatusCode::TOO_MANY_REQUESTS => Some("3600"),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         if self.closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,5 +1,6 @@
 //! What every handler needs.
 
+use super::carts::CartsByAddress;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::deployment::Deployment;
@@ -9,6 +10,8 @@ pub(crate) struct Shop {
     pub(crate) config: Config,
     pub(crate) clients: Clients,
     pub(crate) deployment: Deployment,
+    /// Where `MAX_CARTS_PER_ADDRESS` bounds them.
+    pub(crate) carts: Option<CartsByAddress>,
 }
 
 impl Shop {

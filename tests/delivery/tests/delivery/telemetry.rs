@@ -11,7 +11,7 @@ fn all_of<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
 }
 
 /// The Services that a ServiceMonitor finds, and that have the port it names.
-fn scraped_services<'a>(objects: &'a [Value]) -> Vec<&'a Value> {
+fn scraped_services(objects: &[Value]) -> Vec<&Value> {
     let monitors = all_of(objects, "ServiceMonitor");
     let wanted = monitors[0]["spec"]["selector"]["matchLabels"].as_object();
     let port = &monitors[0]["spec"]["endpoints"][0]["port"];

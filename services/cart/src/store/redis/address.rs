@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use boutique_service::HostPort;
 use redis::{IntoConnectionInfo as _, ProtocolVersion};
 
 const REDIS_PORT: u16 = 6379;
@@ -236,33 +237,10 @@ fn millis(name: &str, value: &str) -> Result<Duration, String> {
     }
 }
 
-/// Parses `host`, `host:port`, an IPv4 address, or an IPv6 address with or without brackets.
 fn host_and_port(text: &str, default: u16) -> Result<(String, u16), String> {
-    let wrong = || "must name a host:port".to_owned();
-    if text.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Ok((text.to_owned(), default));
-    }
-    let (host, port) = match text.strip_prefix('[') {
-        Some(inner) => {
-            let (host, rest) = inner.split_once(']').ok_or_else(wrong)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
-            (host, rest.strip_prefix(':').or(Some(rest).filter(|rest| rest.is_empty())))
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, Some("")),
-        },
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
-    if host.is_empty() || !host.chars().all(plain) {
-        return Err(wrong());
-    }
-    match port.ok_or_else(wrong)? {
-        "" => Ok((host.to_owned(), default)),
-        port => {
-            Ok((host.to_owned(), port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?))
-        }
-    }
+    let HostPort { host, port } =
+        HostPort::parse(text).ok_or_else(|| "must name a host:port".to_owned())?;
+    Ok((host, port.unwrap_or(default)))
 }
 
 #[cfg(test)]

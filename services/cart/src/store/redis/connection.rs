@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use boutique_service::EnvError;
+use boutique_service::{EnvError, Secret};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
@@ -85,7 +85,6 @@ pub(super) enum Repeat {
 
 /// The connection that commands share.
 pub(super) struct Connections {
-    address: Address,
     root: Option<Vec<u8>>,
     state: Mutex<State>,
     /// The endpoint to begin with.
@@ -94,33 +93,35 @@ pub(super) struct Connections {
     is_cluster: AtomicBool,
 }
 
-#[derive(Default)]
 struct State {
+    secret: Secret,
+    address: Address,
     generation: u64,
     link: Option<Link>,
     failed: Option<(Instant, RedisError)>,
 }
 
 impl Connections {
-    pub(super) fn new(address: Address, root: Option<Vec<u8>>) -> Result<Self, EnvError> {
-        let connections = Self {
-            address,
-            root,
-            state: Mutex::default(),
-            first: AtomicUsize::new(0),
-            is_cluster: AtomicBool::new(false),
-        };
+    pub(super) fn new(secret: Secret, root: Option<Vec<u8>>) -> Result<Self, EnvError> {
+        let address = Address::parse(secret.value())
+            .map_err(|problem| EnvError::new("REDIS_ADDR", problem))?;
         // Certificates are read here, so that a file without any aborts startup.
-        let endpoint = &connections.address.endpoints[0];
-        let client = connections.info(endpoint, true, 0).and_then(|info| connections.client(info));
-        client.map_err(|_| match connections.root {
+        let client = info(&address, &address.endpoints[0], true, 0)
+            .and_then(|info| client(info, root.as_deref()));
+        client.map_err(|_| match root {
             Some(_) => EnvError::new(
                 "REDIS_CA_FILE",
                 "must hold certificates, with REDIS_ADDR asking for TLS",
             ),
             None => EnvError::new("REDIS_ADDR", "must be an address that can be used"),
         })?;
-        Ok(connections)
+        let state = State { secret, address, generation: 0, link: None, failed: None };
+        Ok(Self {
+            root,
+            state: Mutex::new(state),
+            first: AtomicUsize::new(0),
+            is_cluster: AtomicBool::new(false),
+        })
     }
 
     /// Runs a command, and once more over a new connection if the first one was of no use.
@@ -188,7 +189,10 @@ impl Connections {
         {
             return Err(error.clone());
         }
-        match self.connect().await {
+        if let Some(address) = state.secret.reread(Address::parse) {
+            state.address = address;
+        }
+        match self.connect(&state.address).await {
             Ok(link) => {
                 state.generation += 1;
                 state.failed = None;
@@ -202,18 +206,18 @@ impl Connections {
         }
     }
 
-    async fn connect(&self) -> RedisResult<Link> {
+    async fn connect(&self, address: &Address) -> RedisResult<Link> {
         if self.is_cluster.load(Ordering::Relaxed) {
-            return self.connect_to_cluster().await.map(Link::Cluster);
+            return self.connect_to_cluster(address).await.map(Link::Cluster);
         }
-        let endpoints = &self.address.endpoints;
+        let endpoints = &address.endpoints;
         let first = self.first.load(Ordering::Relaxed);
         let mut last = None;
         for index in 0..endpoints.len().max(MIN_TRIES) {
             let endpoint = &endpoints[(first + index) % endpoints.len()];
-            let connected = match &self.address.service_name {
-                Some(name) => self.connect_by_sentinel(endpoint, name).await,
-                None => self.connect_to_primary(endpoint, endpoints.len() > 1).await,
+            let connected = match &address.service_name {
+                Some(name) => self.connect_by_sentinel(address, endpoint, name).await,
+                None => self.connect_to_primary(address, endpoint, endpoints.len() > 1).await,
             };
             match connected {
                 Ok(server) => return Ok(Link::Server(server)),
@@ -223,16 +227,16 @@ impl Connections {
         Err(last.unwrap_or_else(|| (ErrorKind::Client, "there is no endpoint").into()))
     }
 
-    async fn connect_to_cluster(&self) -> RedisResult<ClusterConnection> {
-        let nodes = self.address.endpoints.iter().map(|endpoint| self.info(endpoint, true, 0));
+    async fn connect_to_cluster(&self, address: &Address) -> RedisResult<ClusterConnection> {
+        let nodes = address.endpoints.iter().map(|endpoint| info(address, endpoint, true, 0));
         let mut builder: ClusterClientBuilder =
             ClusterClient::builder(nodes.collect::<Result<Vec<_>, _>>()?)
-                .connection_timeout(self.address.connect_timeout)
-                .response_timeout(self.address.command_timeout)
+                .connection_timeout(address.connect_timeout)
+                .response_timeout(address.command_timeout)
                 .retries(2)
                 .max_retry_wait(50)
                 .min_retry_wait(5);
-        if self.address.is_tls {
+        if address.is_tls {
             builder = builder.tls(TlsMode::Secure);
         }
         if let Some(root) = &self.root {
@@ -244,13 +248,14 @@ impl Connections {
     /// Connects to the server that a sentinel names.
     async fn connect_by_sentinel(
         &self,
+        address: &Address,
         sentinel: &(String, u16),
         name: &str,
     ) -> RedisResult<MultiplexedConnection> {
-        let mut asked = match self.open(sentinel, true, 0).await {
+        let mut asked = match self.open(address, sentinel, true, 0).await {
             // Sentinels often have no password where the servers have one.
             Err(error) if error.kind() == ErrorKind::AuthenticationFailed => {
-                self.open(sentinel, false, 0).await?
+                self.open(address, sentinel, false, 0).await?
             }
             asked => asked?,
         };
@@ -262,16 +267,17 @@ impl Connections {
         let unknown =
             (ErrorKind::MasterNameNotFoundBySentinel, "the sentinel knows no such service");
         let primary = primary.ok_or_else(|| RedisError::from(unknown))?;
-        self.connect_to_primary(&primary, true).await
+        self.connect_to_primary(address, &primary, true).await
     }
 
     /// Connects to a server, which must be a primary where there may be others.
     async fn connect_to_primary(
         &self,
+        address: &Address,
         endpoint: &(String, u16),
         has_others: bool,
     ) -> RedisResult<MultiplexedConnection> {
-        let mut server = self.open(endpoint, true, self.address.database).await?;
+        let mut server = self.open(address, endpoint, true, address.database).await?;
         if has_others {
             let role: RedisResult<Vec<Value>> = redis::cmd("ROLE").query_async(&mut server).await;
             // A user who may not ask finds out by writing.
@@ -288,62 +294,62 @@ impl Connections {
 
     async fn open(
         &self,
+        address: &Address,
         endpoint: &(String, u16),
         has_login: bool,
         database: i64,
     ) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.address.connect_timeout))
-            .set_response_timeout(Some(self.address.command_timeout));
-        let client = self.client(self.info(endpoint, has_login, database)?)?;
+            .set_connection_timeout(Some(address.connect_timeout))
+            .set_response_timeout(Some(address.command_timeout));
+        let client = client(info(address, endpoint, has_login, database)?, self.root.as_deref())?;
         let mut server = client.get_multiplexed_async_connection_with_config(&config).await?;
-        if let Some(name) = &self.address.client_name {
+        if let Some(name) = &address.client_name {
             // A user who may not give itself a name goes without.
             let named = redis::cmd("CLIENT").arg("SETNAME").arg(name).exec_async(&mut server).await;
             named.or_else(|error| if error.is_io_error() { Err(error) } else { Ok(()) })?;
         }
         Ok(server)
     }
+}
 
-    fn client(&self, info: ConnectionInfo) -> RedisResult<Client> {
-        match &self.root {
-            Some(root) => Client::build_with_tls(info, certificates(root)),
-            None => Client::open(info),
-        }
+fn client(info: ConnectionInfo, root: Option<&[u8]>) -> RedisResult<Client> {
+    match root {
+        Some(root) => Client::build_with_tls(info, certificates(root)),
+        None => Client::open(info),
     }
+}
 
-    fn info(
-        &self,
-        (host, port): &(String, u16),
-        has_login: bool,
-        database: i64,
-    ) -> RedisResult<ConnectionInfo> {
-        let Address { is_tls, user, password, is_resp3, sends_library_name, keep_alive, .. } =
-            &self.address;
-        let (host, port) = (host.clone(), *port);
-        let address = match is_tls {
-            true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
-            false => ConnectionAddr::Tcp(host, port),
-        };
-        let mut redis = RedisConnectionInfo::default().set_db(database);
-        if *is_resp3 {
-            redis = redis.set_protocol(ProtocolVersion::RESP3);
-        }
-        if !sends_library_name {
-            redis = redis.set_skip_set_lib_name();
-        }
-        if let Some(user) = user.as_ref().filter(|_| has_login) {
-            redis = redis.set_username(user);
-        }
-        if let Some(password) = password.as_ref().filter(|_| has_login) {
-            redis = redis.set_password(password);
-        }
-        let mut tcp = TcpSettings::default().set_nodelay(true);
-        if let Some(keep_alive) = keep_alive {
-            tcp = tcp.set_keepalive(TcpKeepalive::new().with_time(*keep_alive));
-        }
-        Ok(address.into_connection_info()?.set_redis_settings(redis).set_tcp_settings(tcp))
+fn info(
+    address: &Address,
+    (host, port): &(String, u16),
+    has_login: bool,
+    database: i64,
+) -> RedisResult<ConnectionInfo> {
+    let Address { is_tls, user, password, is_resp3, sends_library_name, keep_alive, .. } = address;
+    let (host, port) = (host.clone(), *port);
+    let address = match is_tls {
+        true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+        false => ConnectionAddr::Tcp(host, port),
+    };
+    let mut redis = RedisConnectionInfo::default().set_db(database);
+    if *is_resp3 {
+        redis = redis.set_protocol(ProtocolVersion::RESP3);
     }
+    if !sends_library_name {
+        redis = redis.set_skip_set_lib_name();
+    }
+    if let Some(user) = user.as_ref().filter(|_| has_login) {
+        redis = redis.set_username(user);
+    }
+    if let Some(password) = password.as_ref().filter(|_| has_login) {
+        redis = redis.set_password(password);
+    }
+    let mut tcp = TcpSettings::default().set_nodelay(true);
+    if let Some(keep_alive) = keep_alive {
+        tcp = tcp.set_keepalive(TcpKeepalive::new().with_time(*keep_alive));
+    }
+    Ok(address.into_connection_info()?.set_redis_settings(redis).set_tcp_settings(tcp))
 }
 
 fn certificates(root: &[u8]) -> TlsCertificates {
