@@ -113,6 +113,72 @@ async fn bodies_of_strangers_stay_within_the_memory_of_the_pod() -> anyhow::Resu
     Ok(())
 }
 
+/// Headers that never end, on as many connections as there may be.
+#[tokio::test]
+async fn headers_of_strangers_stay_within_the_memory_of_the_pod() -> anyhow::Result<()> {
+    // A literal field with a value of 1 MB, of which it sends no more than a block can hold.
+    let field = [&b"\0\x01a\x7f"[..], &[0xc1, 0x83, 0x3d], &[b'v'; 0x4000 - 7]].concat();
+    let first = [&b"\0\x40\0\x01\0\0\0\0\x01"[..], &field].concat();
+    let next = [&b"\0\x40\0\x09\0\0\0\0\x01"[..], &[b'v'; 0x4000]].concat();
+    let http2 = [PREFACE, &first, &next.repeat(5)].concat();
+    let http1 = [&b"GET / HTTP/1.1\r\nx: "[..], &[b'v'; 31 * 1024]].concat();
+    for (name, headers) in [("adservice", &http2), ("boutique", &http2), ("boutique", &http1)] {
+        let (process, address) = start(name, &[]).await?;
+        let mut held = Vec::new();
+        for _ in 0..1_100 {
+            let mut stream = TcpStream::connect(&address).await?;
+            // It may be told to go away before it has sent all.
+            let _ = stream.write_all(headers).await;
+            held.push(stream);
+        }
+        assert!(is_healthy(&address).await, "{name}");
+        let memory = memory(&process)?;
+        println!("{name}: {memory} MiB");
+        assert!(memory < 60, "{name}: {memory} MiB");
+    }
+    Ok(())
+}
+
+/// Pages that are asked for and never read: neither by their streams' windows nor by the socket.
+#[tokio::test]
+async fn answers_that_nobody_reads_stay_within_the_memory_of_the_pod() -> anyhow::Result<()> {
+    // SETTINGS with an initial window of nothing, and of a megabyte.
+    for window in [0_u32, 1 << 20] {
+        let (process, address) = start("boutique", &[]).await?;
+        let before = memory(&process)?;
+        let settings = [&b"\0\0\x06\x04\0\0\0\0\0\0\x04"[..], &window.to_be_bytes()].concat();
+        let more = b"\0\0\x04\x08\0\0\0\0\0\x3f\0\0\0".to_vec();
+        let mut attack = [&PREFACE[..24], &settings, &more].concat();
+        for stream in 0..100_u32 {
+            // GET http://a/ by HPACK's static table.
+            let id = (2 * stream + 1).to_be_bytes();
+            attack.extend([&b"\0\0\x06\x01\x05"[..], &id, b"\x82\x86\x84\x41\x01a"].concat());
+        }
+        let mut held = Vec::new();
+        for _ in 0..50 {
+            let mut stream = TcpStream::connect(&address).await?;
+            let _ = stream.write_all(&attack).await;
+            held.push(stream);
+        }
+        // Answered or not by now, the attack is as large as it gets.
+        let mut most = 0;
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            most = most.max(memory(&process)?);
+        }
+        // It has thousands of pages to make first.
+        let began = std::time::Instant::now();
+        while !is_healthy(&address).await {
+            assert!(began.elapsed() < Duration::from_secs(60), "{window}");
+        }
+        most = most.max(memory(&process)?);
+        println!("window {window}: {before} to {most} MiB");
+        // A released binary begins with 6 MiB, this one with three times as much.
+        assert!(most - before < 45, "{window}: {before} to {most} MiB");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn idle_connections_give_way_to_new_ones() -> anyhow::Result<()> {
     for (name, hello) in

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval_at};
 
-use super::flood::FloodGuard;
+use super::flood::Guard;
 
 /// The counters of a connection.
 #[derive(Debug)]
@@ -96,11 +96,11 @@ impl Drop for InFlight {
     }
 }
 
-/// A reader that counts its bytes, and of HTTP/2 its frames.
+/// A reader that counts its bytes, and looks at them.
 pub(super) struct Counted<R> {
     pub(super) inner: R,
     pub(super) activity: Arc<Activity>,
-    pub(super) flood: Option<FloodGuard>,
+    pub(super) guard: Guard,
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
@@ -117,7 +117,8 @@ impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
         let read = &buffer.filled()[before..];
         self.activity.read.fetch_add(read.len() as u64, Ordering::Relaxed);
-        if self.flood.as_mut().is_some_and(|flood| !flood.allows(read)) {
+        let is_answering = self.activity.in_flight.load(Ordering::Relaxed) > 0;
+        if !self.guard.allows(read, is_answering) {
             self.activity.is_flooded.store(true, Ordering::Relaxed);
             self.activity.flooded.notify_one();
         }

@@ -21,8 +21,9 @@ use super::activity::{Activity, Counted};
 use super::admission::Slot;
 use super::budget::Budget;
 use super::endpoint::Reach;
-use super::flood::FloodGuard;
+use super::flood::{FloodGuard, Guard, HeaderGuard};
 use super::listener::Listener;
+use super::outgoing::{Outgoing, Paced, Sending};
 use super::protocol::{Opening, detect, is_tls_handshake};
 use crate::net::Peer;
 
@@ -38,7 +39,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest request header in bytes.
 const MAX_HTTP1_HEADER: usize = 32 * 1024;
 const MAX_HTTP2_HEADER_LIST: u32 = 16 * 1024;
-const MAX_STREAMS: u32 = 256;
+const MAX_STREAMS: u32 = 128;
 /// The most checks of health at one time; probes send one.
 const MAX_PROBES: usize = 2;
 /// What a peer may send before it is read, in bytes: what a connection takes at most beside its requests.
@@ -63,7 +64,7 @@ pub(super) async fn serve(
         opened = timeout(HEADER_TIMEOUT, open(stream, &listener, activity.clone())) => opened,
     };
     // A peer that says nothing, or nothing that is understood, has its connection closed.
-    let Ok(Ok(Opened { opening, io, is_tls, is_trusted })) = opened else { return };
+    let Ok(Ok(Opened { opening, io, outgoing, is_tls, is_trusted })) = opened else { return };
     let service = Requests {
         listener: listener.clone(),
         activity: activity.clone(),
@@ -75,6 +76,7 @@ pub(super) async fn serve(
             (false, _) => Reach::HealthWithoutTls,
             (true, true) => Reach::HealthInReserve,
         },
+        outgoing,
     };
     // Boxed, because a connection lives long, and its two forms differ in size.
     match opening {
@@ -87,13 +89,14 @@ pub(super) async fn serve(
 struct Opened {
     opening: Opening,
     io: Io,
+    outgoing: Arc<Outgoing>,
     is_tls: bool,
     /// Whether the peer came by what the port asks for.
     is_trusted: bool,
 }
 
 /// A connection with or without TLS, whose first bytes are read again.
-type Io = TokioIo<Join<Counted<Chain<Cursor<Vec<u8>>, Reading>>, Writing>>;
+type Io = TokioIo<Join<Counted<Chain<Cursor<Vec<u8>>, Reading>>, Sending<Writing>>>;
 type Reading = Box<dyn AsyncRead + Send + Unpin>;
 type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 
@@ -122,10 +125,16 @@ async fn open(
             (opening, first, Box::new(reading), Box::new(writing))
         }
     };
-    let flood = (opening == Opening::Http2).then(FloodGuard::new);
-    let reading = Counted { inner: Cursor::new(first).chain(reading), activity, flood };
+    let budget = listener.endpoint.budget().clone();
+    let guard = match opening {
+        Opening::Http2 => Guard::Http2(FloodGuard::new(budget.clone())),
+        Opening::Http1 => Guard::Http1(HeaderGuard::new(budget.clone())),
+    };
+    let outgoing = Outgoing::new(budget);
+    let reading = Counted { inner: Cursor::new(first).chain(reading), activity, guard };
+    let writing = Sending { inner: writing, outgoing: outgoing.clone() };
     let io = TokioIo::new(tokio::io::join(reading, writing));
-    Ok(Opened { opening, io, is_tls, is_trusted })
+    Ok(Opened { opening, io, outgoing, is_tls, is_trusted })
 }
 
 /// The requests of a connection.
@@ -138,10 +147,11 @@ struct Requests {
     probes: Arc<Budget>,
     is_http1: bool,
     reach: Reach,
+    outgoing: Arc<Outgoing>,
 }
 
 impl Requests {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Paced<Body>>, Infallible> {
         let in_flight = self.activity.start();
         let (endpoint, mut request) = (&self.listener.endpoint, request.map(Body::new));
         if endpoint.is_http() {
@@ -158,7 +168,7 @@ impl Requests {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }
         drop(in_flight);
-        Ok(response)
+        Ok(response.map(|body| Paced::new(body, self.outgoing)))
     }
 }
 
@@ -206,7 +216,7 @@ async fn give_way(slot: &Slot, activity: &Activity) {
     tokio::select! {
         () = slot.evicted.cancelled() => {}
         () = activity.flooded.notified() => {
-            tracing::debug!("closing a connection that sends frames without requests");
+            tracing::debug!("closing a connection that sends too much without a request");
         }
     }
 }
@@ -223,7 +233,7 @@ async fn serve_http1(io: Io, requests: Requests, listener: &Listener, slot: &Slo
     tokio::select! {
         _ = connection.as_mut() => return,
         () = listener.shutdown.drained() => {}
-        () = slot.evicted.cancelled() => return,
+        () = give_way(slot, &activity) => return,
         () = activity.header_overdue(HEADER_TIMEOUT) => return,
         () = activity.quiet_for(IDLE_TIMEOUT) => {}
     }

@@ -95,6 +95,11 @@ impl Endpoint {
         &self.context
     }
 
+    /// The budget that all requests share.
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
     /// Answers a request. There is always an answer. Checks of health have a budget of their connection, so that no
     /// other connection can spend it.
     pub(super) async fn answer(
@@ -241,7 +246,9 @@ async fn route(
         Kind::Unknown => Err(Status::unimplemented("")),
         Kind::Unary => {
             let request = one_message(&info, metered(request, &reservation), &reservation).await?;
-            Ok(WireReply::of_grpc(answer(request).await))
+            let mut reply = WireReply::of_grpc(answer(request).await);
+            reply.response = holding(reply.response, reservation);
+            Ok(reply)
         }
         Kind::Stream => {
             let mut reply = WireReply::of_grpc(answer(request).await);
@@ -249,8 +256,7 @@ async fn route(
                 let end = |body| Body::new(DeadlineBody::new(body, deadline));
                 reply.response = reply.response.map(end);
             }
-            let hold = |body| Body::new(Holding::new(body, reservation));
-            reply.response = reply.response.map(hold);
+            reply.response = holding(reply.response, reservation);
             Ok(reply)
         }
         Kind::Http => {
@@ -259,9 +265,16 @@ async fn route(
                 true => request,
                 false => metered(request, &reservation),
             };
-            Ok(WireReply::of_http(answer(request).await))
+            let mut reply = WireReply::of_http(answer(request).await);
+            reply.response = holding(reply.response, reservation);
+            Ok(reply)
         }
     }
+}
+
+/// Holds the share of a request until its answer was taken.
+fn holding(response: http::Response<Body>, reservation: Arc<Reservation>) -> http::Response<Body> {
+    response.map(|body| Body::new(Holding::new(body, reservation)))
 }
 
 /// Takes what the body holds from the budget.

@@ -1,7 +1,12 @@
-//! Counts the HTTP/2 frames of a peer that ask for work and carry no request: PING, SETTINGS, PRIORITY, WINDOW_UPDATE,
-//! RST_STREAM, empty DATA and what is not known. A peer that sends them without end gets GOAWAY.
+//! Reads the HTTP/2 frames of a peer as they arrive. It counts those that ask for work and carry no request: PING,
+//! SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM, empty DATA and what is not known. And it takes header blocks from the
+//! process's budget until they are complete, because the HTTP library holds them; those of HTTP/1, too. A peer that sends
+//! too much gets GOAWAY.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use super::budget::{Budget, Reservation};
 
 /// The frames allowed at once, and those allowed per second. A busy gRPC client sends a few hundred a second.
 const BURST: u32 = 10_000;
@@ -11,6 +16,54 @@ const PER_REQUEST: u32 = 4;
 /// The client's preface before its first frame.
 const PREFACE: usize = 24;
 const FRAME_HEADER: usize = 9;
+/// The length in bytes of a complete header block that is not worth counting: those of most requests are shorter.
+const SMALL_BLOCK: usize = 1024;
+/// The memory of a byte of an incomplete header block: buffers grow by doubling.
+const HELD: usize = 2;
+
+/// Looks at what a peer sends.
+#[derive(Debug)]
+pub(super) enum Guard {
+    Http1(HeaderGuard),
+    Http2(FloodGuard),
+}
+
+impl Guard {
+    /// Reads what was received next; returns false once it is too much.
+    pub(super) fn allows(&mut self, bytes: &[u8], is_answering: bool) -> bool {
+        match self {
+            Self::Http1(guard) => guard.allows(bytes.len(), is_answering),
+            Self::Http2(guard) => guard.allows(bytes),
+        }
+    }
+}
+
+/// Counts the bytes of an HTTP/1 request until it is answered.
+#[derive(Debug)]
+pub(super) struct HeaderGuard {
+    budget: Arc<Budget>,
+    received: usize,
+    header: Option<Reservation>,
+}
+
+impl HeaderGuard {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, received: 0, header: None }
+    }
+
+    fn allows(&mut self, bytes: usize, is_answering: bool) -> bool {
+        if is_answering {
+            (self.received, self.header) = (0, None);
+            return true;
+        }
+        self.received += bytes;
+        if self.received <= SMALL_BLOCK {
+            return true;
+        }
+        let header = self.header.get_or_insert_with(|| self.budget.reserve());
+        header.take_body(bytes * HELD).is_ok()
+    }
+}
 
 /// Reads the headers of the frames in a stream of bytes.
 #[derive(Debug)]
@@ -21,11 +74,19 @@ pub(super) struct FloodGuard {
     filled: usize,
     allowed: u32,
     refilled: Instant,
+    budget: Arc<Budget>,
+    /// The share of the header block that is not complete.
+    block: Option<Reservation>,
+    /// True if the block is complete with the frame that is being read.
+    is_last: bool,
 }
 
 impl FloodGuard {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
         Self {
+            budget,
+            block: None,
+            is_last: false,
             skip: PREFACE,
             header: [0; FRAME_HEADER],
             filled: 0,
@@ -41,6 +102,9 @@ impl FloodGuard {
                 let skipped = self.skip.min(bytes.len());
                 self.skip -= skipped;
                 bytes = &bytes[skipped..];
+                if self.skip == 0 && self.is_last {
+                    self.block = None;
+                }
                 continue;
             }
             let missing = (FRAME_HEADER - self.filled).min(bytes.len());
@@ -63,15 +127,23 @@ impl FloodGuard {
         const HEADERS: u8 = 1;
         const CONTINUATION: u8 = 9;
         const END_STREAM: u8 = 1;
+        const END_HEADERS: u8 = 4;
         let length =
             self.header[..3].iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
         self.skip = length;
         let (kind, flags) = (self.header[3], self.header[4]);
+        self.is_last = flags & END_HEADERS != 0;
         match kind {
-            HEADERS => self.allow(PER_REQUEST),
+            HEADERS | CONTINUATION => {
+                if kind == HEADERS {
+                    self.allow(PER_REQUEST);
+                }
+                if !self.is_last || length > SMALL_BLOCK {
+                    let block = self.block.get_or_insert_with(|| self.budget.reserve());
+                    return block.take_body(length * HELD).is_ok();
+                }
+            }
             DATA if length > 0 || flags & END_STREAM != 0 => self.allow(PER_REQUEST),
-            // Bounded by the size of a header list.
-            CONTINUATION => {}
             _ => {
                 if self.allowed == 0 {
                     self.refill();
@@ -109,7 +181,7 @@ mod tests {
 
     /// A guard that has read the preface.
     fn guard() -> FloodGuard {
-        let mut guard = FloodGuard::new();
+        let mut guard = FloodGuard::new(Budget::of_process(Some(64 << 20)));
         assert!(guard.allows(&[b'x'; PREFACE]));
         guard
     }
@@ -122,6 +194,28 @@ mod tests {
             let count = (0..100_000).take_while(|_| guard.allows(&frame)).count();
             assert!((10_000..50_000).contains(&count), "{kind}: {count}");
         }
+    }
+
+    #[test]
+    fn header_blocks_take_from_the_budget_until_they_are_complete() {
+        let mut guards = Vec::new();
+        let budget = Budget::of_process(Some(64 << 20));
+        let (begin, go_on) = (frame(1, 0, &[0; 16_000]), frame(9, 0, &[0; 16_000]));
+        let is_taken = |guard: &mut FloodGuard| {
+            guard.allows(&[b'x'; PREFACE]) && guard.allows(&begin) && guard.allows(&go_on)
+        };
+        let taken = (0..1_000).take_while(|_| {
+            guards.push(FloodGuard::new(budget.clone()));
+            is_taken(guards.last_mut().unwrap())
+        });
+        let taken = taken.count();
+        // A quarter of 64 MiB, less what is left to small requests.
+        assert!((150..250).contains(&taken), "{taken}");
+        for guard in &mut guards[..taken] {
+            assert!(guard.allows(&frame(9, 4, &[0; 100])));
+        }
+        drop(guards.split_off(taken));
+        assert!(is_taken(&mut FloodGuard::new(budget)), "all is given back");
     }
 
     #[test]

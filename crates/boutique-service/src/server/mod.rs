@@ -9,6 +9,7 @@ mod endpoint;
 mod flood;
 mod health;
 mod listener;
+mod outgoing;
 mod protocol;
 mod router;
 
