@@ -1,7 +1,6 @@
 //! The whole shop through its front door: in this process, in one process of its own, and in ten.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
-mod attack;
 mod bad_input;
 mod browse;
 mod cached;

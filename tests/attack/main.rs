@@ -1,5 +1,5 @@
 //! Strangers who want all of the memory, or all of the connections: the process stays within its limit, and health is
-//! answered whatever they do.
+//! answered whatever they do. A program of its own whose tests run one by one, because they keep all cores busy.
 
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+
+/// Held by the test that runs.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// An HTTP/2 preface with empty SETTINGS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -28,7 +31,7 @@ async fn start(name: &'static str, more: &[(&str, &str)]) -> anyhow::Result<(Pro
 /// The resident memory in MiB.
 fn memory(process: &Process) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? / 1024)
 }
 
@@ -47,7 +50,8 @@ async fn hold(
     content_type: &'static str,
     chunks: usize,
 ) {
-    let request = Request::post(path).header("content-type", content_type).body(()).unwrap();
+    let request = Request::post(path).header("content-type", content_type).body(());
+    let Ok(request) = request else { return };
     let Ok((response, mut body)) = client.send_request(request, false) else { return };
     // A message of 16 MiB begins so.
     let chunk = Bytes::from([&[0, 1, 0, 0, 0][..], &[0; 16_000]].concat());
@@ -64,8 +68,8 @@ async fn hold(
 
 async fn is_healthy(address: &str) -> bool {
     let ask = async {
-        let mut health = HealthClient::new(connect(address).unwrap());
-        health.check(HealthCheckRequest::default()).await.is_ok()
+        let Ok(channel) = connect(address) else { return false };
+        HealthClient::new(channel).check(HealthCheckRequest::default()).await.is_ok()
     };
     tokio::time::timeout(Duration::from_secs(5), ask).await.unwrap_or(false)
 }
@@ -95,6 +99,7 @@ async fn flood(
 
 #[tokio::test]
 async fn bodies_of_strangers_stay_within_the_memory_of_the_pod() -> anyhow::Result<()> {
+    let _alone = ALONE.lock().await;
     const GRPC: &str = "application/grpc";
     for (name, path, content_type) in [
         ("boutique", "/hipstershop.CartService/AddItem", GRPC),
@@ -116,6 +121,7 @@ async fn bodies_of_strangers_stay_within_the_memory_of_the_pod() -> anyhow::Resu
 /// Headers that never end, on as many connections as there may be.
 #[tokio::test]
 async fn headers_of_strangers_stay_within_the_memory_of_the_pod() -> anyhow::Result<()> {
+    let _alone = ALONE.lock().await;
     // A literal field with a value of 1 MB, of which it sends no more than a block can hold.
     let field = [&b"\0\x01a\x7f"[..], &[0xc1, 0x83, 0x3d], &[b'v'; 0x4000 - 7]].concat();
     let first = [&b"\0\x40\0\x01\0\0\0\0\x01"[..], &field].concat();
@@ -142,6 +148,7 @@ async fn headers_of_strangers_stay_within_the_memory_of_the_pod() -> anyhow::Res
 /// Pages that are asked for and never read: neither by their streams' windows nor by the socket.
 #[tokio::test]
 async fn answers_that_nobody_reads_stay_within_the_memory_of_the_pod() -> anyhow::Result<()> {
+    let _alone = ALONE.lock().await;
     // SETTINGS with an initial window of nothing, and of a megabyte.
     for window in [0_u32, 1 << 20] {
         let (process, address) = start("boutique", &[]).await?;
@@ -181,6 +188,7 @@ async fn answers_that_nobody_reads_stay_within_the_memory_of_the_pod() -> anyhow
 
 #[tokio::test]
 async fn idle_connections_give_way_to_new_ones() -> anyhow::Result<()> {
+    let _alone = ALONE.lock().await;
     for (name, hello) in
         [("adservice", PREFACE), ("boutique", b"GET /_healthz HTTP/1.1\r\nhost: x\r\n\r\n")]
     {
@@ -209,6 +217,7 @@ async fn idle_connections_give_way_to_new_ones() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn health_is_answered_where_every_connection_is_busy() -> anyhow::Result<()> {
+    let _alone = ALONE.lock().await;
     let (_process, address) = start("cartservice", &[("MAX_CONNECTIONS", "8")]).await?;
     let mut busy = tokio::task::JoinSet::new();
     let refused = async || {
@@ -237,6 +246,7 @@ async fn health_is_answered_where_every_connection_is_busy() -> anyhow::Result<(
 /// Frames that carry no request and ask for work: each flood ends, and nobody else notices.
 #[tokio::test]
 async fn floods_of_control_frames_are_told_to_go_away() -> anyhow::Result<()> {
+    let _alone = ALONE.lock().await;
     let (_process, address) = start("adservice", &[]).await?;
     for (name, frame) in [
         ("PING", &b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0"[..]),
