@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::tools::{SERVICES, run, text, variables, workloads};
+use crate::tools::{SERVICES, attempt, run, text, variables, workloads};
 
 fn compose() -> anyhow::Result<Value> {
     let arguments = ["--profile", "load", "config", "--format", "json", "--no-path-resolution"];
@@ -74,5 +74,35 @@ fn compose_is_as_strict_as_the_chart_and_publishes_the_frontend_alone() -> anyho
         }
         assert!(!text(&service["image"]).contains("latest"), "{name}");
     }
+    Ok(())
+}
+
+/// Both processors' images become one under the tag that the charts pull, which is the git tag. The commands are recorded:
+/// an image registry is not at hand here.
+#[test]
+fn released_images_have_one_tag_for_both_processors() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let docker = folder.path().join("docker");
+    let recorder = "#!/bin/sh\n\
+                    case $1 in compose) echo adservice redis-cart frontend | tr ' ' '\\n' ;; *) echo \"$*\" ;; esac\n";
+    std::fs::write(&docker, recorder)?;
+    run("chmod", &["+x".to_owned(), docker.display().to_string()])?;
+    let images = |tag: &str| {
+        let settings = format!("GIT_TAG={tag} PLATFORM=linux/amd64 REGISTRY=registry.example/shop");
+        let path = folder.path().display();
+        attempt("sh", &["-c", &format!("PATH={path}:$PATH {settings} scripts/images join")])
+    };
+    let (succeeded, output, errors) = images("v0.1.0")?;
+    assert!(succeeded, "{errors}");
+    let expected: String = ["adservice", "frontend"]
+        .map(|name| {
+            let image = format!("registry.example/shop/{name}:v0.1.0");
+            format!("buildx imagetools create --tag {image} {image}-amd64 {image}-arm64\n")
+        })
+        .concat();
+    assert_eq!(output, expected);
+    let (succeeded, output, errors) = images("v9.9.9")?;
+    assert!(!succeeded && output.is_empty(), "{output}");
+    assert!(errors.contains("the git tag is v9.9.9, and IMAGE_TAG in .env is v0.1.0"), "{errors}");
     Ok(())
 }
