@@ -91,7 +91,7 @@ tutorial() {
   in_cluster helm uninstall --namespace "$space" tutorial --wait
 }
 
-# deploys COMMAND...: helmfile, by somebody who may deploy in this namespace and nowhere else.
+# deploys COMMAND...: helmfile, as a user with the role edit in this namespace alone.
 deploys() {
   shop create rolebinding deployers --clusterrole edit --group deployers --dry-run=client -o yaml | kube apply -f -
   in_cluster env HELM_KUBEASUSER=somebody HELM_KUBEASGROUPS=deployers helmfile --quiet "$@"

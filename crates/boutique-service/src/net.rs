@@ -74,7 +74,7 @@ impl HostPort {
     }
 }
 
-/// Whether a text is an IPv6 address, perhaps with a zone (`fe80::1%eth0`).
+/// Returns true for an IPv6 address, with or without a zone (`fe80::1%eth0`).
 fn is_ipv6(text: &str) -> bool {
     let (address, zone) = text.split_once('%').map_or((text, None), |(a, z)| (a, Some(z)));
     address.parse::<Ipv6Addr>().is_ok()

@@ -40,20 +40,6 @@ impl Budget {
         Arc::new(Self { max: count * REQUEST, used: AtomicUsize::new(0) })
     }
 
-    /// True while a part of the budget is left that is not kept for small requests.
-    pub(super) fn has_room(&self) -> bool {
-        self.used.load(Ordering::Relaxed) < self.max - self.max / KEPT_FOR_SMALL
-    }
-
-    /// Takes bytes that are there already.
-    pub(super) fn take(&self, bytes: usize) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
     /// A share that has taken nothing yet.
     pub(super) fn reserve(self: &Arc<Self>) -> Reservation {
         let (taken, body) = (AtomicUsize::new(0), AtomicUsize::new(0));

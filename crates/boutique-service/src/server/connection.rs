@@ -23,7 +23,7 @@ use super::budget::Budget;
 use super::endpoint::Reach;
 use super::flood::{FloodGuard, Guard, HeaderGuard};
 use super::listener::Listener;
-use super::outgoing::{Outgoing, Paced, Sending};
+use super::outgoing::Outgoing;
 use super::protocol::{Opening, detect, is_tls_handshake};
 use crate::net::Peer;
 
@@ -64,7 +64,7 @@ pub(super) async fn serve(
         opened = timeout(HEADER_TIMEOUT, open(stream, &listener, activity.clone())) => opened,
     };
     // A peer that says nothing, or nothing that is understood, has its connection closed.
-    let Ok(Ok(Opened { opening, io, outgoing, is_tls, is_trusted })) = opened else { return };
+    let Ok(Ok(Opened { opening, io, is_tls, is_trusted })) = opened else { return };
     let service = Requests {
         listener: listener.clone(),
         activity: activity.clone(),
@@ -76,7 +76,6 @@ pub(super) async fn serve(
             (false, _) => Reach::HealthWithoutTls,
             (true, true) => Reach::HealthInReserve,
         },
-        outgoing,
     };
     // Boxed, because a connection lives long, and its two forms differ in size.
     match opening {
@@ -89,14 +88,13 @@ pub(super) async fn serve(
 struct Opened {
     opening: Opening,
     io: Io,
-    outgoing: Arc<Outgoing>,
     is_tls: bool,
     /// Whether the peer came by what the port asks for.
     is_trusted: bool,
 }
 
 /// A connection with or without TLS, whose first bytes are read again.
-type Io = TokioIo<Join<Counted<Chain<Cursor<Vec<u8>>, Reading>>, Sending<Writing>>>;
+type Io = TokioIo<Join<Counted<Chain<Cursor<Vec<u8>>, Reading>>, Writing>>;
 type Reading = Box<dyn AsyncRead + Send + Unpin>;
 type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 
@@ -127,14 +125,12 @@ async fn open(
     };
     let budget = listener.endpoint.budget().clone();
     let guard = match opening {
-        Opening::Http2 => Guard::Http2(FloodGuard::new(budget.clone())),
-        Opening::Http1 => Guard::Http1(HeaderGuard::new(budget.clone())),
+        Opening::Http2 => Guard::Http2(FloodGuard::new(budget)),
+        Opening::Http1 => Guard::Http1(HeaderGuard::new(budget)),
     };
-    let outgoing = Outgoing::new(budget);
     let reading = Counted { inner: Cursor::new(first).chain(reading), activity, guard };
-    let writing = Sending { inner: writing, outgoing: outgoing.clone() };
     let io = TokioIo::new(tokio::io::join(reading, writing));
-    Ok(Opened { opening, io, outgoing, is_tls, is_trusted })
+    Ok(Opened { opening, io, is_tls, is_trusted })
 }
 
 /// The requests of a connection.
@@ -147,17 +143,19 @@ struct Requests {
     probes: Arc<Budget>,
     is_http1: bool,
     reach: Reach,
-    outgoing: Arc<Outgoing>,
 }
 
 impl Requests {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Paced<Body>>, Infallible> {
+    async fn answer(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Outgoing<Body>>, Infallible> {
         let in_flight = self.activity.start();
         let (endpoint, mut request) = (&self.listener.endpoint, request.map(Body::new));
         if endpoint.is_http() {
             request.extensions_mut().insert(self.peer);
         }
-        let mut response = match self.reach {
+        let (mut response, share) = match self.reach {
             Reach::Everything => endpoint.answer(request, &self.probes).await,
             Reach::HealthWithoutTls | Reach::HealthInReserve => {
                 endpoint.answer_health(request, &self.probes, self.reach).await
@@ -168,7 +166,7 @@ impl Requests {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }
         drop(in_flight);
-        Ok(response.map(|body| Paced::new(body, self.outgoing)))
+        Ok(response.map(|body| Outgoing::new(body, share)))
     }
 }
 

@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::budget::{Budget, Holding, Metered, Reservation};
+use super::outgoing::Share;
 use super::router::Router;
 use crate::compression::inflate;
 use crate::context::ServiceContext;
@@ -100,15 +101,15 @@ impl Endpoint {
         &self.budget
     }
 
-    /// Answers a request. There is always an answer. Checks of health have a budget of their connection, so that no
+    /// Answers a request. There is always an answer, which keeps the returned share until it is written. Checks of health have a budget of their connection, so that no
     /// other connection can spend it.
     pub(super) async fn answer(
         &self,
         request: http::Request<Body>,
         probes: &Arc<Budget>,
-    ) -> http::Response<Body> {
+    ) -> (http::Response<Body>, Share) {
         if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
-            return empty(StatusCode::BAD_REQUEST);
+            return (empty(StatusCode::BAD_REQUEST), None);
         }
         let info = self.info(&request);
         let protocol = info.protocol;
@@ -122,15 +123,19 @@ impl Endpoint {
             let (routes, admitted) = (routes.clone(), admitted.clone());
             Box::pin(async move { route(routes, kind, request, admitted?).await })
         };
-        match stack(&self.context, service_fn(answer)).call(Request::new(info, request)).await {
+        let answered =
+            stack(&self.context, service_fn(answer)).call(Request::new(info, request)).await;
+        let response = match answered {
             Ok(reply) => reply.response,
             Err(status) => error_response(protocol, status),
-        }
+        };
+        // An answer about health is a few bytes.
+        (response, admitted.ok().filter(|_| !is_probe))
     }
 
     /// Answers a request from inside the process.
     pub(crate) async fn answer_inproc(&self, request: http::Request<Body>) -> http::Response<Body> {
-        self.answer(request, &self.budget).await
+        self.answer(request, &self.budget).await.0
     }
 
     /// Answers requests for health alone: those without TLS, because the probes of Kubernetes know no certificates, and
@@ -140,18 +145,19 @@ impl Endpoint {
         request: http::Request<Body>,
         probes: &Arc<Budget>,
         reach: Reach,
-    ) -> http::Response<Body> {
+    ) -> (http::Response<Body>, Share) {
         let info = self.info(&request);
         if info.is_probe {
             return self.answer(request, probes).await;
         }
         let is_full = reach == Reach::HealthInReserve;
-        match info.protocol {
+        let refusal = match info.protocol {
             Protocol::Grpc if is_full => Status::unavailable("too many connections").into_http(),
             Protocol::Grpc => Status::unauthenticated("this port requires TLS").into_http(),
             Protocol::Http if is_full => overloaded(),
             Protocol::Http => empty(StatusCode::BAD_REQUEST),
-        }
+        };
+        (refusal, None)
     }
 
     /// Answers a unary call from inside the process, as it would be answered over a connection.
@@ -246,9 +252,7 @@ async fn route(
         Kind::Unknown => Err(Status::unimplemented("")),
         Kind::Unary => {
             let request = one_message(&info, metered(request, &reservation), &reservation).await?;
-            let mut reply = WireReply::of_grpc(answer(request).await);
-            reply.response = holding(reply.response, reservation);
-            Ok(reply)
+            Ok(WireReply::of_grpc(answer(request).await))
         }
         Kind::Stream => {
             let mut reply = WireReply::of_grpc(answer(request).await);
@@ -256,7 +260,8 @@ async fn route(
                 let end = |body| Body::new(DeadlineBody::new(body, deadline));
                 reply.response = reply.response.map(end);
             }
-            reply.response = holding(reply.response, reservation);
+            let hold = |body| Body::new(Holding::new(body, reservation));
+            reply.response = reply.response.map(hold);
             Ok(reply)
         }
         Kind::Http => {
@@ -265,16 +270,9 @@ async fn route(
                 true => request,
                 false => metered(request, &reservation),
             };
-            let mut reply = WireReply::of_http(answer(request).await);
-            reply.response = holding(reply.response, reservation);
-            Ok(reply)
+            Ok(WireReply::of_http(answer(request).await))
         }
     }
-}
-
-/// Holds the share of a request until its answer was taken.
-fn holding(response: http::Response<Body>, reservation: Arc<Reservation>) -> http::Response<Body> {
-    response.map(|body| Body::new(Holding::new(body, reservation)))
 }
 
 /// Takes what the body holds from the budget.

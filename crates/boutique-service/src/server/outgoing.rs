@@ -1,108 +1,46 @@
-//! The bytes of answers on their way to a peer. They are taken from the process's budget until the socket has them, so
-//! that peers who do not read cannot make the process hold any number of answers.
+//! Answers on their way to a peer. Every piece keeps the share of its request until the HTTP library has written or dropped
+//! it, so that peers who do not read cannot make the process hold any number of answers.
 
-use std::io::IoSlice;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use bytes::Buf as _;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
-use tokio::io::AsyncWrite;
 
-use super::budget::Budget;
+use super::budget::Reservation;
 
-/// What the HTTP library holds of a connection's answers.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    budget: Arc<Budget>,
-    unsent: AtomicUsize,
-    /// Bodies that wait until something was sent.
-    waiting: Mutex<Vec<Waker>>,
-}
-
-impl Outgoing {
-    pub(super) fn new(budget: Arc<Budget>) -> Arc<Self> {
-        Arc::new(Self { budget, unsent: AtomicUsize::new(0), waiting: Mutex::default() })
-    }
-
-    /// One piece of a body may always be on its way; more as long as the budget has room.
-    fn has_room(&self) -> bool {
-        self.unsent.load(Ordering::Relaxed) == 0 || self.budget.has_room()
-    }
-
-    fn take(&self, bytes: usize) {
-        self.unsent.fetch_add(bytes, Ordering::Relaxed);
-        self.budget.take(bytes);
-    }
-
-    /// Gives back what was sent, which has frames and headers among it.
-    fn give_back(&self, sent: usize) {
-        let less = |unsent: usize| Some(unsent.saturating_sub(sent));
-        let before = self.unsent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        let given = before.unwrap_or_default().min(sent);
-        if given == 0 {
-            return;
-        }
-        self.budget.give_back(given);
-        let waiting =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.has_room() {
-            return Poll::Ready(());
-        }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // Something may have been sent meanwhile.
-        if self.has_room() {
-            return Poll::Ready(());
-        }
-        waiting.push(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Outgoing {
-    fn drop(&mut self) {
-        self.budget.give_back(*self.unsent.get_mut());
-    }
-}
+/// The share of a request; `None` if it was refused.
+pub(super) type Share = Option<Arc<Reservation>>;
 
 pin_project_lite::pin_project! {
-    /// The body of an answer, given to the HTTP library as fast as the peer reads.
-    pub(super) struct Paced<B> {
+    /// The body of an answer, in pieces that keep the share of its request.
+    pub(super) struct Outgoing<B> {
         #[pin]
         body: B,
-        outgoing: Arc<Outgoing>,
+        share: Share,
     }
 }
 
-impl<B> Paced<B> {
-    pub(super) fn new(body: B, outgoing: Arc<Outgoing>) -> Self {
-        Self { body, outgoing }
+impl<B> Outgoing<B> {
+    pub(super) fn new(body: B, share: Share) -> Self {
+        Self { body, share }
     }
 }
 
-impl<B: Body> Body for Paced<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes>> Body for Outgoing<B> {
+    type Data = Piece;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, B::Error>>> {
         let this = self.project();
-        ready!(this.outgoing.poll_room(cx));
-        let frame = ready!(this.body.poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            this.outgoing.take(data.remaining());
-        }
-        Poll::Ready(frame)
+        let share = this.share;
+        let keep =
+            |frame: Frame<Bytes>| frame.map_data(|bytes| Piece { bytes, _share: share.clone() });
+        this.body.poll_frame(cx).map_ok(keep)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -114,42 +52,22 @@ impl<B: Body> Body for Paced<B> {
     }
 }
 
-/// A writer that tells what it has sent.
-pub(super) struct Sending<W> {
-    pub(super) inner: W,
-    pub(super) outgoing: Arc<Outgoing>,
+/// A piece of an answer.
+pub(super) struct Piece {
+    bytes: Bytes,
+    _share: Share,
 }
 
-impl<W: AsyncWrite + Unpin> AsyncWrite for Sending<W> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let sent = ready!(Pin::new(&mut self.inner).poll_write(cx, bytes))?;
-        self.outgoing.give_back(sent);
-        Poll::Ready(Ok(sent))
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let sent = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bytes))?;
-        self.outgoing.give_back(sent);
-        Poll::Ready(Ok(sent))
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
     }
 }

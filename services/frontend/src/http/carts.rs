@@ -11,7 +11,7 @@ const WINDOW: Duration = Duration::from_secs(3600);
 /// The most carts that are remembered, in some two megabytes. With more, counting begins anew.
 const MAX_REMEMBERED: usize = 65_536;
 
-/// How many carts each address has filled within an hour.
+/// The number of carts that each address has filled within an hour.
 pub(crate) struct CartsByAddress {
     max: usize,
     window: Mutex<Window>,

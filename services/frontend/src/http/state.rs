@@ -10,7 +10,7 @@ pub(crate) struct Shop {
     pub(crate) config: Config,
     pub(crate) clients: Clients,
     pub(crate) deployment: Deployment,
-    /// Where `MAX_CARTS_PER_ADDRESS` bounds them.
+    /// The bound of `MAX_CARTS_PER_ADDRESS`, if it is set.
     pub(crate) carts: Option<CartsByAddress>,
 }
 

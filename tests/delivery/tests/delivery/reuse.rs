@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::tools::{attempt, documents, example, manifests, read, root, run, text, variables};
+use crate::tools::{
+    all_of, attempt, documents, example, manifests, read, root, run, text, variables,
+};
 
 const PARENTS_VALUES: &str = "\
 global: {imageRegistry: registry.example}
@@ -59,10 +61,6 @@ fn kustomized(kustomization: &str) -> anyhow::Result<Vec<Value>> {
     }
     std::fs::write(folder.path().join("kustomization.yaml"), kustomization)?;
     documents(&run("kubectl", &["kustomize", &folder.path().display().to_string()])?)
-}
-
-fn all_of<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    objects.iter().filter(|object| object["kind"] == kind).collect()
 }
 
 /// Whether a selector of labels, in either of its forms, picks some labels.

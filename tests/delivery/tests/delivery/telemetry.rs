@@ -4,11 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::tools::{SERVICES, documents, root, run, text, variables};
-
-fn all_of<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    objects.iter().filter(|object| object["kind"] == kind).collect()
-}
+use crate::tools::{SERVICES, all_of, documents, root, run, text, variables};
 
 /// The Services that a ServiceMonitor finds, and that have the port it names.
 fn scraped_services(objects: &[Value]) -> Vec<&Value> {

@@ -114,6 +114,11 @@ pub(crate) fn objects(environment: &str) -> anyhow::Result<Vec<Value>> {
     documents(&manifests(environment)?)
 }
 
+/// Those of some objects that are of one kind.
+pub(crate) fn all_of<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
 /// The objects of one kind, by name.
 pub(crate) fn of_kind(environment: &str, kind: &str) -> anyhow::Result<BTreeMap<String, Value>> {
     let all = objects(environment)?.into_iter().filter(|object| object["kind"] == kind);
