@@ -94,6 +94,11 @@ impl Target {
         Self { authority: Authority::from_static("inproc"), is_tls: false }
     }
 
+    /// Returns the name, or the IP address without brackets.
+    pub(crate) fn host(&self) -> &str {
+        self.authority.host().trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// Parses `host:port`, also after `dns:///`, `dns:`, `passthrough:///`, `ipv4:`, `ipv6:`, `http://` or `https://`, as
     /// gRPC clients take it. A host is a name, an IPv4 address, or an IPv6 address in brackets; `default_port` is that
     /// of an address without one.

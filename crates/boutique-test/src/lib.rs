@@ -4,6 +4,7 @@
 
 mod authority;
 pub mod echo;
+mod faulty_proxy;
 mod processes;
 mod redis_server;
 mod visitor;
@@ -15,6 +16,7 @@ use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn};
 use tonic::transport::{Channel, Endpoint};
 
 pub use crate::authority::{Authority, Certificate};
+pub use crate::faulty_proxy::{Fault, FaultyProxy};
 pub use crate::processes::{Process, Processes, binary, settings};
 pub use crate::redis_server::RedisServer;
 pub use crate::visitor::{Answer, FORM, Visitor};

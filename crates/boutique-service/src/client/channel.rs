@@ -12,15 +12,18 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tonic::Status;
 use tower::retry::RetryLayer;
+use tower::retry::budget::TpsBudget;
 use tower::{Service, ServiceBuilder, service_fn};
 
-use super::call::{Exchange, Open, TransparentRetry};
-use super::connection::Connection;
+use super::address;
+use super::balance::Balance;
+use super::open::Open;
+use super::resolve::Resolver;
+use super::retry::Retry;
 use crate::context::RequestContext;
 use crate::env::{Env, EnvError};
 use crate::grpc;
 use crate::layers::{DeadlineLayer, Reply, Request, RequestInfo, TraceLayer};
-use crate::net::Target;
 use crate::propagation::TraceContext;
 use crate::registry::{INPROC, Registry};
 use crate::server::Endpoint;
@@ -45,14 +48,21 @@ pub(crate) fn set_worker(index: usize) {
 #[derive(Clone)]
 pub struct Channel {
     route: Route,
-    timeouts: Arc<[(&'static str, Duration)]>,
+    methods: Arc<[Method]>,
+}
+
+/// A method as this channel calls it.
+struct Method {
+    path: &'static str,
+    timeout: Duration,
+    is_repeatable: bool,
 }
 
 #[derive(Clone)]
 enum Route {
-    /// One connection for each runtime of the process: calls of a page that are made together share a connection, and
-    /// no runtime waits for another.
-    Network(Arc<[Exchange<Connection>]>),
+    /// The endpoints for each runtime of the process, with connections of its own: calls of a page that are made together
+    /// share a connection, and no runtime waits for another.
+    Network { balances: Arc<[Balance]>, budget: Arc<TpsBudget> },
     /// A function call.
     Local(Arc<Endpoint>),
 }
@@ -77,8 +87,9 @@ where
 }
 
 /// Makes a channel to the address that the service's setting holds: `host:port`, `http://host:port`, `https://host:port`,
-/// `dns:///host:port`, or `inproc:name` for a service of this process. It connects at the first call, so services start
-/// in any order.
+/// `dns:///host:port`, several of them with `,` (equal ones) and `;` (the next best) between them, or `inproc:name` for a
+/// service of this process. It connects at the first call, so services start in any order. Calls are spread over all
+/// addresses that a name has, unless `CLIENT_LOAD_BALANCING` is off, as where a mesh does that.
 pub fn channel(env: &Env, registry: &Registry, spec: &ServiceSpec) -> Result<Channel, EnvError> {
     let address = env.require(spec.addr_key)?;
     let route = match address.strip_prefix(INPROC) {
@@ -88,28 +99,28 @@ pub fn channel(env: &Env, registry: &Registry, spec: &ServiceSpec) -> Result<Cha
             Route::Local(endpoint.ok_or_else(|| EnvError::new(spec.addr_key, problem))?.clone())
         }
         None => {
-            let target = Target::parse(address, None)
+            let names = address::parse(address)
                 .ok_or_else(|| EnvError::new(spec.addr_key, "must be host:port"))?;
-            let tls = if target.is_tls { Some(registry.tls(env)?) } else { None };
-            let target = Arc::new(target);
-            let exchange = |_| Exchange {
-                transport: Connection::new(target.clone(), tls.clone()),
-                target: target.clone(),
-            };
-            Route::Network((0..=registry.workers.len()).map(exchange).collect())
+            let is_tls = names.iter().flatten().any(|target| target.is_tls);
+            let tls = if is_tls { Some(registry.tls(env)?) } else { None };
+            let resolver = Resolver::new(names, env.flag("CLIENT_LOAD_BALANCING")?.unwrap_or(true));
+            let balance = |_| Balance::new(spec.name, resolver.clone(), tls.clone());
+            let balances = (0..=registry.workers.len()).map(balance).collect();
+            Route::Network { balances, budget: Retry::budget() }
         }
     };
     let reads = read_timeout(env)?;
-    let timeouts = spec.methods.iter().map(|method| {
+    let methods = spec.methods.iter().map(|method| {
         let default = match reads {
             Some(reads) if method.idempotent => reads,
             // An effect that reads first needs that much more.
             Some(reads) => method.timeout.saturating_add(reads),
             None => method.timeout,
         };
-        Ok((method.path, env.duration(method.timeout_key)?.unwrap_or(default)))
+        let timeout = env.duration(method.timeout_key)?.unwrap_or(default);
+        Ok(Method { path: method.path, timeout, is_repeatable: method.idempotent })
     });
-    Ok(Channel { route, timeouts: timeouts.collect::<Result<_, EnvError>>()? })
+    Ok(Channel { route, methods: methods.collect::<Result<_, EnvError>>()? })
 }
 
 /// Returns the deadline of every read, where one is set for all of them: `READ_TIMEOUT`, or where the settings have
@@ -141,22 +152,27 @@ impl Channel {
                 let answer = stack(service_fn(call)).call(Request::new(info, message)).await;
                 answer.map(tonic::Response::into_inner)
             }
-            Route::Network(exchanges) => {
+            Route::Network { balances, budget } => {
                 let message = grpc::encode(&message);
+                let is_repeatable = self.method(R::PATH).is_some_and(|known| known.is_repeatable);
+                let retry = Retry::new(budget.clone(), is_repeatable);
+                let balance = of_this_thread(balances);
                 // Boxed, so that calls inside the process do not carry it with them.
-                let answer =
-                    Box::pin(call_over(of_this_thread(exchanges), Request::new(info, message)));
+                let answer = Box::pin(call_over(balance, retry, Request::new(info, message)));
                 grpc::decode(R::PATH.trim_start_matches('/'), answer.await?)
             }
         }
+    }
+
+    fn method(&self, path: &str) -> Option<&Method> {
+        self.methods.iter().find(|method| method.path == path)
     }
 
     /// The information of a call that begins now: within the deadline of its method, or the time left to the current
     /// request if that is less.
     fn info(&self, path: &'static str) -> Result<RequestInfo, Status> {
         let now = Instant::now();
-        let known = self.timeouts.iter().find(|(known, _)| *known == path);
-        let limit = known.map_or(FALLBACK_TIMEOUT, |(_, limit)| *limit);
+        let limit = self.method(path).map_or(FALLBACK_TIMEOUT, |method| method.timeout);
         let (own, trace) = current();
         let Some(own) = own else {
             return Ok(RequestInfo::grpc(path, now, Some(now + limit), trace));
@@ -176,21 +192,20 @@ fn current() -> (Option<Instant>, TraceContext) {
     current.unwrap_or_default()
 }
 
-fn of_this_thread(exchanges: &[Exchange<Connection>]) -> Exchange<Connection> {
-    exchanges[WORKER.get() % exchanges.len()].clone()
+fn of_this_thread(balances: &[Balance]) -> Balance {
+    balances[WORKER.get() % balances.len()].clone()
 }
 
-/// A unary call over a connection: the stack, and below it what sends a call once more that was certainly never
-/// processed.
+/// A unary call over the network: the stack, below it what makes a call once more, and below that the choice of an
+/// endpoint for each of them.
 async fn call_over(
-    exchange: Exchange<Connection>,
+    balance: Balance,
+    retry: Retry,
     request: Request<Bytes>,
 ) -> Result<Bytes, Status> {
-    let exchange = ServiceBuilder::new()
-        .map_err(Status::from)
-        .layer(RetryLayer::new(TransparentRetry::default()))
-        .service(exchange);
-    stack(exchange).call(request).await
+    let balance =
+        ServiceBuilder::new().map_err(Status::from).layer(RetryLayer::new(retry)).service(balance);
+    stack(balance).call(request).await
 }
 
 /// Calls of any kind, as the clients that tonic generates make them. Such a call has the deadline of its `grpc-timeout`,
@@ -212,7 +227,7 @@ impl Service<http::Request<tonic::body::Body>> for Channel {
         let request = Request::new(RequestInfo::grpc(path, now, deadline, trace), message);
         let open = match &self.route {
             Route::Local(endpoint) => Open::Local(endpoint.clone()),
-            Route::Network(exchanges) => Open::Network(of_this_thread(exchanges)),
+            Route::Network { balances, .. } => Open::Network(of_this_thread(balances)),
         };
         Box::pin(async move { Ok(stack(open).call(request).await?.response) })
     }

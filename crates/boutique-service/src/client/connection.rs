@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -21,7 +22,8 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use tower::Service;
 
-use crate::net::{Target, tune};
+use super::resolve::Place;
+use crate::net::tune;
 use crate::tls::Tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,17 +38,36 @@ pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct TransportError {
     cause: BoxError,
-    /// True if the call was certainly never processed.
-    pub(super) is_retryable: bool,
+    pub(super) kind: TransportErrorKind,
+}
+
+/// What is known of a call that has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TransportErrorKind {
+    /// There is no connection; the call was certainly never processed.
+    NotConnected,
+    /// The peer takes no more calls on this connection; the call was certainly never processed.
+    Refused,
+    /// The peer ended the call; it may have been processed.
+    Reset,
+    /// The connection broke; the call may have been processed.
+    Broken,
 }
 
 impl TransportError {
-    fn unsent(cause: impl Into<BoxError>) -> Self {
-        Self { cause: cause.into(), is_retryable: true }
+    fn not_connected(cause: impl Into<BoxError>) -> Self {
+        Self { cause: cause.into(), kind: TransportErrorKind::NotConnected }
     }
 
     fn of_stream(error: h2::Error) -> Self {
-        Self { is_retryable: was_refused(&error), cause: error.into() }
+        let kind = if was_refused(&error) {
+            TransportErrorKind::Refused
+        } else if error.is_reset() && error.is_remote() {
+            TransportErrorKind::Reset
+        } else {
+            TransportErrorKind::Broken
+        };
+        Self { cause: error.into(), kind }
     }
 
     pub(super) fn into_cause(self) -> BoxError {
@@ -67,13 +88,15 @@ pub(super) enum RequestBody {
 pub(super) struct Connection(Arc<Inner>);
 
 struct Inner {
-    target: Arc<Target>,
+    place: Place,
     tls: Option<Arc<Tls>>,
     sender: Mutex<Option<Sender>>,
     /// One caller connects, the others wait for it.
     connecting: tokio::sync::Mutex<()>,
+    /// True once there was a connection.
+    was_open: AtomicBool,
     /// The TLS error that was logged last, until a connection succeeds.
-    logged: Mutex<Option<String>>,
+    logged: Arc<Mutex<Option<String>>>,
 }
 
 impl Service<Request<RequestBody>> for Connection {
@@ -92,14 +115,47 @@ impl Service<Request<RequestBody>> for Connection {
 }
 
 impl Connection {
-    pub(super) fn new(target: Arc<Target>, tls: Option<Arc<Tls>>) -> Self {
+    pub(super) fn new(place: Place, tls: Option<Arc<Tls>>) -> Self {
+        Self::of(place, tls, Arc::default())
+    }
+
+    /// A connection to the same peer, not yet open.
+    pub(super) fn another(&self) -> Self {
+        let Inner { place, tls, logged, .. } = &*self.0;
+        Self::of(place.clone(), tls.clone(), logged.clone())
+    }
+
+    fn of(place: Place, tls: Option<Arc<Tls>>, logged: Arc<Mutex<Option<String>>>) -> Self {
         Self(Arc::new(Inner {
-            target,
+            place,
             tls,
             sender: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
-            logged: Mutex::default(),
+            was_open: AtomicBool::new(false),
+            logged,
         }))
+    }
+
+    /// Returns true if it takes calls.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.open().is_some()
+    }
+
+    /// Returns true if it took calls at any time.
+    pub(super) fn was_open(&self) -> bool {
+        self.0.was_open.load(Ordering::Relaxed)
+    }
+
+    /// Connects, unless it is open.
+    pub(super) async fn connect(&self) -> Result<(), TransportError> {
+        self.0.clone().connect_once().await.map(|_| ())
+    }
+
+    /// Takes over the open connection of `other`. Calls in flight end on the old one.
+    pub(super) fn replace_with(&self, other: &Self) {
+        if let Some(sender) = other.0.open() {
+            self.0.set(sender);
+        }
     }
 }
 
@@ -116,7 +172,10 @@ impl Inner {
         };
         let (head, body) = request.into_parts();
         let sent = sender.send_request(Request::from_parts(head, ()), false);
-        let (response, mut stream) = sent.map_err(TransportError::unsent)?;
+        let (response, mut stream) = sent.map_err(|error| TransportError {
+            cause: error.into(),
+            kind: TransportErrorKind::Refused,
+        })?;
         let sending = match body {
             RequestBody::Message(message) => {
                 stream.send_data(message, true).map_err(TransportError::of_stream)?;
@@ -140,9 +199,14 @@ impl Inner {
             return Ok(sender);
         }
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.clone().connect()).await;
-        let sender = connected.map_err(TransportError::unsent)??;
-        *lock(&self.sender) = Some(sender.clone());
+        let sender = connected.map_err(TransportError::not_connected)??;
+        self.set(sender.clone());
         Ok(sender)
+    }
+
+    fn set(&self, sender: Sender) {
+        *lock(&self.sender) = Some(sender);
+        self.was_open.store(true, Ordering::Relaxed);
     }
 
     /// Returns the connection, if there is one that takes calls.
@@ -151,14 +215,17 @@ impl Inner {
     }
 
     async fn connect(self: Arc<Self>) -> Result<Sender, TransportError> {
-        let authority = &self.target.authority;
-        let stream =
-            TcpStream::connect(authority.as_str()).await.map_err(TransportError::unsent)?;
-        tune(&stream).map_err(TransportError::unsent)?;
+        let target = &self.place.target;
+        let stream = match self.place.address {
+            Some(address) => TcpStream::connect(address).await,
+            None => TcpStream::connect(target.authority.as_str()).await,
+        };
+        let stream = stream.map_err(TransportError::not_connected)?;
+        tune(&stream).map_err(TransportError::not_connected)?;
         let Some(tls) = &self.tls else { return self.handshake(stream).await };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host).map_err(TransportError::unsent)?;
-        let config = tls.client().map_err(TransportError::unsent)?;
+        let name = ServerName::try_from(target.host().to_owned())
+            .map_err(TransportError::not_connected)?;
+        let config = tls.client().map_err(TransportError::not_connected)?;
         let encrypted = TlsConnector::from(config).connect(name, stream).await;
         let encrypted = encrypted.map_err(|error| self.tls_error(&error))?;
         self.handshake(encrypted).await
@@ -174,7 +241,7 @@ impl Inner {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .handshake(stream)
             .await
-            .map_err(TransportError::unsent)?;
+            .map_err(TransportError::not_connected)?;
         // Errors of a connection surface on its calls.
         tokio::spawn(async move { driver.await.is_ok() });
         Ok(sender)
@@ -194,11 +261,11 @@ impl Inner {
         let reason = error.to_string();
         let mut logged = lock(&self.logged);
         if logged.as_ref() != Some(&reason) {
-            let address = &self.target.authority;
+            let address = &self.place.target.authority;
             tracing::error!(server.address = %address, error = reason, "no TLS connection to {address}");
             *logged = Some(reason);
         }
-        TransportError::unsent("there is no TLS connection")
+        TransportError::not_connected("there is no TLS connection")
     }
 }
 

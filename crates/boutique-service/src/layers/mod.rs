@@ -14,5 +14,5 @@ pub(crate) use deadline::DeadlineLayer;
 pub(crate) use log::LogLayer;
 pub use log::already_logged;
 pub use request::Outcome;
-pub(crate) use request::{Ending, Protocol, Reply, Request, RequestInfo};
+pub(crate) use request::{Ending, Protocol, Reply, Request, RequestInfo, is_server_error};
 pub(crate) use trace::TraceLayer;

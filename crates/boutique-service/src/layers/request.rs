@@ -177,7 +177,7 @@ impl Reply for Bytes {
 }
 
 /// Returns true if an operator of the server has to look into an error, as opposed to its caller.
-pub(super) fn is_server_error(code: Code) -> bool {
+pub(crate) fn is_server_error(code: Code) -> bool {
     match code {
         Code::Unknown
         | Code::DeadlineExceeded

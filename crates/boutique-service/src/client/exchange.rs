@@ -1,0 +1,92 @@
+//! A unary call over a transport, and what its failure says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tonic::{Code, Status};
+use tower::{Service, ServiceExt as _};
+
+use super::connection::{BoxError, RequestBody, TransportError, TransportErrorKind};
+use crate::grpc;
+use crate::layers::{Request, RequestInfo, is_server_error};
+use crate::net::Target;
+
+/// What a call says about its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It answers.
+    Well,
+    /// It answers, and cannot serve.
+    Unwell,
+    /// It does not answer.
+    Silent,
+}
+
+/// The error of a call over a connection.
+pub(super) struct CallError {
+    pub(super) status: Status,
+    /// `None` if the peer answered with this status, or no peer was called.
+    pub(super) transport: Option<TransportErrorKind>,
+    /// The average time of an answer.
+    pub(super) typical: Duration,
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        Self { status, transport: None, typical: Duration::ZERO }
+    }
+}
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        error.status
+    }
+}
+
+impl CallError {
+    pub(super) fn of_transport(info: &RequestInfo, error: TransportError) -> Self {
+        let transport = Some(error.kind);
+        let status = grpc::unavailable(info.rpc(), error.into_cause());
+        Self { status, transport, typical: Duration::ZERO }
+    }
+
+    pub(super) fn with_typical(self, typical: Duration) -> Self {
+        Self { typical, ..self }
+    }
+
+    /// Returns what the error says about the endpoint.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.transport {
+            Some(TransportErrorKind::NotConnected | TransportErrorKind::Broken) => Verdict::Silent,
+            Some(TransportErrorKind::Refused | TransportErrorKind::Reset) => Verdict::Unwell,
+            None if is_server_error(self.status.code()) => Verdict::Unwell,
+            None if self.status.code() == Code::ResourceExhausted => Verdict::Unwell,
+            None => Verdict::Well,
+        }
+    }
+}
+
+/// Sends an encoded message over a transport, and collects the message of the answer.
+#[derive(Clone)]
+pub(super) struct Exchange<T> {
+    pub(super) target: Arc<Target>,
+    pub(super) transport: T,
+}
+
+impl<T, B> Exchange<T>
+where
+    T: Service<http::Request<RequestBody>, Response = http::Response<B>, Error = TransportError>,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
+{
+    pub(super) async fn send(
+        self,
+        Request { info, message }: Request<Bytes>,
+    ) -> Result<Bytes, CallError> {
+        let request = info.to_http(&self.target, RequestBody::Message(message))?;
+        let sent = self.transport.oneshot(request).await;
+        let response = sent.map_err(|error| CallError::of_transport(&info, error))?;
+        let (parts, body) = response.into_parts();
+        Ok(grpc::collect_reply(info.rpc(), parts.status, &parts.headers, body).await?)
+    }
+}
