@@ -15,7 +15,13 @@
 {{- $entries = append $entries (dict "name" "COLLECTOR_SERVICE_ADDR" "value" .Values.tracing.collector) }}
 {{- end }}
 {{- range .Values.containerEnvVars }}
-{{- if not (hasKey $overrides .name) }}{{ $entries = append $entries . }}{{ end }}
+{{- if not (hasKey $overrides .name) }}
+{{- if .service }}
+{{- $entries = append $entries (dict "name" .name "value" (include "microservice.address" (list $ .service))) }}
+{{- else }}
+{{- $entries = append $entries . }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- range $name, $value := $overrides }}
 {{- if kindIs "map" $value }}
@@ -27,6 +33,18 @@
 {{- if $entries }}
 {{- toYaml $entries }}
 {{- end }}
+{{- end -}}
+
+{{/* The address of a workload: its pods, or its Service where none of them is known; with a mesh, the Service
+     alone. Called with a list: the root, {app, port, podPort}. */}}
+{{- define "microservice.address" -}}
+{{- $service := index . 1 -}}
+{{- $address := printf "%s:%v" $service.app ($service.port | int) -}}
+{{- $values := (index . 0).Values -}}
+{{- if and $values.clientLoadBalancing (not $values.mesh) }}
+{{- $address = printf "%s-headless:%v;%s" $service.app ($service.podPort | default $service.port | int) $address -}}
+{{- end }}
+{{- $address -}}
 {{- end -}}
 
 {{- define "microservice.envFrom" -}}

@@ -23,9 +23,15 @@
     {
       "name": "",
       "value": "",
-      "valueFrom": ""
+      "valueFrom": "",
+      "service": {
+        "app": "",
+        "port": "",
+        "podPort": ""
+      }
     }
   ],
+  "clientLoadBalancing": "",
   "extraEnv": {
     "*": {
       "valueFrom": ""

@@ -144,7 +144,7 @@ metadata:
 {{- $known := keys (index . 1) | sortAlpha -}}
 {{- $path := index . 2 -}}
 {{- $refused := printf "%s%s: there is no key '%s'%s" $path $key $key (ternary "" (printf " in %s" (trimSuffix "." $path)) (eq $path "")) -}}
-{{- if le (len $known) 3 }}
+{{- if le (len $known) 4 }}
 {{- fail (printf "%s; there is '%s'" $refused (join "', '" $known)) }}
 {{- end }}
 {{- $sections := list -}}

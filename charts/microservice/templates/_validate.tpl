@@ -170,7 +170,10 @@
 {{- end }}
 {{- $host := "^([a-z][a-z0-9+.-]*:/{2,3})?([^@/ ]*@)?(\\[[0-9a-fA-F:]+\\]|[A-Za-z0-9._-]+)" }}
 {{- $settings := dict }}
-{{- range .Values.containerEnvVars }}{{ $_ := set $settings .name (get . "value" | default "") }}{{ end }}
+{{- range .Values.containerEnvVars }}
+{{- $_ := set $settings .name (get . "value" | default "") }}
+{{- if .service }}{{ $_ := set $settings .name (printf "%s:%v" .service.app .service.port) }}{{ end }}
+{{- end }}
 {{- range $name, $value := .Values.extraEnv }}{{ $_ := set $settings $name $value }}{{ end }}
 {{- range $name, $value := $settings }}
 {{- if kindIs "string" $value }}

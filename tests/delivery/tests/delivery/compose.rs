@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::tools::{SERVICES, attempt, run, text, variables, workloads};
+use crate::tools::{SERVICES, attempt, run, service_address, text, variables, workloads};
 
 fn compose() -> anyhow::Result<Value> {
     let arguments = ["--profile", "load", "config", "--format", "json", "--no-path-resolution"];
@@ -28,6 +28,7 @@ fn compose_and_the_chart_have_the_same_images_ports_settings_and_memory() -> any
 
         let mut in_cluster = variables(&workloads[*name]);
         in_cluster.retain(|setting, _| !setting.starts_with("DRAIN_"));
+        in_cluster.values_mut().for_each(|value| *value = service_address(value).to_owned());
         let here = service["environment"].as_object().into_iter().flatten();
         // An empty setting counts as absent.
         let here: BTreeMap<String, String> = here

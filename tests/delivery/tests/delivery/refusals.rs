@@ -99,7 +99,7 @@ fn what_is_wrong_is_refused_with_what_is_allowed() -> anyhow::Result<()> {
         ("protocol=udp", "'/protocol': value must be one of 'auto', 'grpc', 'http', 'tcp', 'none'"),
         ("replicaCount=2", "'replicaCount'"),
         ("image.repository=x", "'image'"),
-        ("containerEnvVars[0].key=A", "'name', 'value', 'valueFrom'"),
+        ("containerEnvVars[0].key=A", "'name', 'service', 'value', 'valueFrom'"),
         ("containerEnvVars[1].value=7070", "want string"),
         ("appImageDigest=sha256:abc", "'/appImageDigest'"),
         ("podAntiAffinity=required", "value must be one of 'soft', 'hard', 'none'"),

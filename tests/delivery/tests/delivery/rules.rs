@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::tools::{
-    ENVIRONMENTS, SERVICES, attempt, digests, manifests, objects, of_kind, read, run, text,
-    variables, workloads,
+    ENVIRONMENTS, SERVICES, attempt, digests, manifests, objects, of_kind, read, run,
+    service_address, text, variables, workloads,
 };
 
 /// Every pod template, by workload.
@@ -194,7 +194,7 @@ fn the_call_graph_is_one_in_environment_policies_needs_and_readme() -> anyhow::R
             ports.insert(name.clone(), own["containerPort"].clone());
             for (setting, value) in variables(&workload) {
                 if setting.ends_with("_ADDR")
-                    && let Some((host, _)) = value.split_once(':')
+                    && let Some((host, _)) = service_address(&value).split_once(':')
                 {
                     told.insert((name.clone(), host.to_owned()));
                 }

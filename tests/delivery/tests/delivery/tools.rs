@@ -140,6 +140,11 @@ pub(crate) fn variables(workload: &Value) -> BTreeMap<String, String> {
     entries.map(|entry| (text(&entry["name"]), text(&entry["value"]))).collect()
 }
 
+/// The address of the Service in a setting, without those of its pods, which come before it.
+pub(crate) fn service_address(setting: &str) -> &str {
+    setting.rsplit(';').next().unwrap_or_default()
+}
+
 pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

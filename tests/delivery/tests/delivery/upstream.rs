@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::tools::{documents, objects, of_kind, read, run, text, variables, workloads};
+use crate::tools::{
+    documents, objects, of_kind, read, run, service_address, text, variables, workloads,
+};
 
 /// A workload as upstream has it: its name, its container, the container's port, its Service's port
 /// and port name (none for the load generator), and the addresses it is told.
@@ -95,7 +97,7 @@ fn names_ports_labels_and_settings_are_upstreams() -> anyhow::Result<()> {
 
         let variables = variables(workload);
         for setting in settings {
-            assert_eq!(variables[*setting], addresses[setting], "{name}");
+            assert_eq!(service_address(&variables[*setting]), addresses[setting], "{name}");
         }
         if container_name == "server" {
             assert_eq!(variables["PORT"], port.to_string(), "{name}");
@@ -115,6 +117,42 @@ fn names_ports_labels_and_settings_are_upstreams() -> anyhow::Result<()> {
     let load = variables(&workloads["loadgenerator"]);
     assert_eq!((load["FRONTEND_ADDR"].as_str(), load["USERS"].as_str()), ("frontend:80", "10"));
     assert_eq!(load["RATE"], "1");
+    Ok(())
+}
+
+/// A caller balances over the pods by a headless Service, which has the port of the pods; a mesh does it by itself.
+#[test]
+fn callers_know_every_pod_unless_a_mesh_does() -> anyhow::Result<()> {
+    let services = of_kind("default", "Service")?;
+    for (name, .., settings) in WORKLOADS.into_iter().filter(|(.., s)| s.len() > 1) {
+        if name == "loadgenerator" {
+            continue;
+        }
+        let file = format!("values/{}-values.yaml", name.replace("service", "-service"));
+        for (set, is_balanced) in
+            [("mesh=", true), ("mesh=linkerd", false), ("clientLoadBalancing=false", false)]
+        {
+            let rendered =
+                run("helm", &["template", "-f", &file, "--set", set, "charts/microservice"])?;
+            let objects = documents(&rendered)?;
+            let deployment = objects.iter().find(|object| object["kind"] == "Deployment");
+            let variables = variables(deployment.unwrap_or(&Value::Null));
+            for setting in settings {
+                let own = BTreeMap::from(ADDRESSES)[setting];
+                if !is_balanced {
+                    assert_eq!(variables[*setting], own, "{name} {set}");
+                    continue;
+                }
+                let (headless, last) = variables[*setting].split_once(';').unwrap_or_default();
+                assert_eq!(last, own, "{name}");
+                let (host, port) = headless.split_once(':').unwrap_or_default();
+                let spec = &services[host]["spec"];
+                assert_eq!(spec["clusterIP"], "None", "{name} {headless}");
+                assert_eq!(spec["ports"][0]["port"].to_string(), port, "{name} {headless}");
+                assert_eq!(spec["ports"][0]["targetPort"].to_string(), port, "{name} {headless}");
+            }
+        }
+    }
     Ok(())
 }
 
