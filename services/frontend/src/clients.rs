@@ -2,7 +2,7 @@
 //! catalogue and the currency service said a little while ago; an order is never made of that.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use boutique_money::{CurrencyCode, Money};
 use boutique_proto::{
@@ -12,10 +12,12 @@ use boutique_proto::{
     currency_service, product_catalog_service, recommendation_service, required_amount,
     shipping_service,
 };
-use boutique_service::{Cache, Channel, Env, EnvError, Registry, client};
+use boutique_service::{Cache, Channel, Env, EnvError, Registry, client, detach};
 use futures_util::future::try_join_all;
 use prost::Message as _;
 use tonic::{Code, Status};
+
+use crate::copy::{CatalogCopy, Priced};
 
 /// A way to call each service; cheap to clone.
 #[derive(Clone)]
@@ -28,6 +30,7 @@ pub(crate) struct Clients {
     recommendation: recommendation_service::Client<Channel>,
     shipping: shipping_service::Client<Channel>,
     cached: Arc<Cached>,
+    copy: Arc<CatalogCopy>,
 }
 
 /// What pages may show a little late.
@@ -43,12 +46,6 @@ struct Cached {
 /// The time that an answer about the product of an ad is kept.
 const AD_TARGET_TTL: Duration = Duration::from_secs(60);
 
-/// A product with a price that has been checked.
-pub(crate) struct Priced {
-    pub(crate) product: Product,
-    pub(crate) price: Money,
-}
-
 impl Clients {
     pub(crate) fn from_env(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
         Ok(Self {
@@ -59,6 +56,7 @@ impl Clients {
             checkout: client(env, registry)?,
             shipping: client(env, registry)?,
             ad: client(env, registry)?,
+            copy: Arc::default(),
             cached: Arc::new(Cached {
                 // The two lists are there once each.
                 currencies: Cache::from_env(env, |(), _| 0)?,
@@ -101,17 +99,51 @@ impl Clients {
     pub(crate) async fn products(&self) -> Result<Arc<[Arc<Priced>]>, Status> {
         let ask = async || {
             let answer = self.catalog.list_products(Empty {}).await?;
-            answer.products.into_iter().map(priced).collect()
+            let products = answer.products.into_iter().map(priced);
+            let products: Arc<[Arc<Priced>]> = products.collect::<Result<_, _>>()?;
+            self.copy.put(&products, Instant::now());
+            Ok(products)
         };
         self.cached.products.get(&(), ask).await
+    }
+
+    /// All products, and true if they are a copy because the catalog does not answer.
+    pub(crate) async fn products_or_copy(&self) -> Result<(Arc<[Arc<Priced>]>, bool), Status> {
+        match self.products().await {
+            Ok(products) => Ok((products, false)),
+            Err(status) if !is_outage(&status) => Err(status),
+            Err(status) => match self.copy.products(Instant::now()) {
+                Some(products) => Ok((products, true)),
+                None => Err(status),
+            },
+        }
     }
 
     pub(crate) async fn product(&self, id: &str) -> Result<Arc<Priced>, Status> {
         let ask = async || {
             let request = GetProductRequest { id: id.to_owned() };
-            priced(self.catalog.get_product(request).await?)
+            let product = priced(self.catalog.get_product(request).await?)?;
+            if self.copy.wants_renewal(Instant::now()) {
+                let clients = self.clone();
+                detach(async move { clients.products().await.is_ok() });
+            }
+            Ok(product)
         };
         self.cached.product.get(id, ask).await
+    }
+
+    /// The product of this id, and true if it is a copy because the catalog does not answer.
+    pub(crate) async fn product_or_copy(&self, id: &str) -> Result<(Arc<Priced>, bool), Status> {
+        match self.product(id).await {
+            Ok(product) => Ok((product, false)),
+            Err(status) if !is_outage(&status) => Err(status),
+            Err(status) => {
+                let products = self.copy.products(Instant::now());
+                let same = |priced: &&Arc<Priced>| priced.product.id == id;
+                let found = products.as_deref().and_then(|all| all.iter().find(same));
+                found.map(|product| (product.clone(), true)).ok_or(status)
+            }
+        }
     }
 
     pub(crate) async fn cart(&self, user_id: &str) -> Result<Vec<CartItem>, Status> {
@@ -144,7 +176,7 @@ impl Clients {
         let request = ListRecommendationsRequest { user_id: user_id.to_owned(), product_ids };
         let answer = self.recommendation.list_recommendations(request).await?;
         let ids = answer.product_ids;
-        try_join_all(ids.iter().map(|id| self.product(id))).await
+        try_join_all(ids.iter().map(async |id| Ok(self.product_or_copy(id).await?.0))).await
     }
 
     pub(crate) async fn ads(&self, context_keys: Vec<String>) -> Result<Vec<Ad>, Status> {
@@ -167,6 +199,28 @@ impl Clients {
     ) -> Result<OrderResult, Status> {
         let placed = self.checkout.place_order(request).await?;
         placed.order.ok_or_else(|| Status::internal("the order is missing"))
+    }
+}
+
+/// Returns true if the service could not answer, as opposed to one that refused.
+pub(crate) fn is_outage(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled => {
+            true
+        }
+        Code::Ok
+        | Code::Unknown
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
     }
 }
 

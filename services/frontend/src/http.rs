@@ -11,6 +11,7 @@ mod failure;
 mod form;
 mod handler;
 mod home;
+mod notes;
 mod page;
 mod product;
 mod state;

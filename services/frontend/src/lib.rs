@@ -3,6 +3,7 @@
 
 mod clients;
 mod config;
+mod copy;
 mod deployment;
 mod domain;
 mod fetch;

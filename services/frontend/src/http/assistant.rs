@@ -12,6 +12,7 @@ use tonic::Status;
 
 use super::failure::{Failure, retrieved, within};
 use super::form;
+use super::notes::Notes;
 use super::page::{self, Frame};
 use super::state::Shop;
 use super::visit::Visit;
@@ -39,7 +40,8 @@ pub(crate) async fn page(
         let supported = retrieved("currencies", shop.clients.currencies().await)?;
         let products = shop.clients.products().await;
         let currency = domain::chosen(visit.currency.as_deref(), &supported);
-        let frame = Frame::full(&shop, &visit, &supported, currency, &[]);
+        let currencies = Some((&*supported, currency));
+        let frame = Frame::full(&shop, &visit, currencies, None, &Notes::default());
         // The script shows whichever products the assistant names.
         for priced in products.iter().flat_map(|products| products.iter()) {
             frame.allow(&priced.product.picture);

@@ -7,20 +7,21 @@ use ::http::StatusCode;
 use askama::Template;
 use axum::extract::Request;
 use axum::response::Response;
-use boutique_money::{CurrencyCode, Money};
+use boutique_money::{CurrencyCode, Money, MoneyError};
 use boutique_proto::CartItem;
 use boutique_service::detach;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use time::OffsetDateTime;
 use tonic::{Code, Status};
 
 use super::failure::{Failure, retrieved, within};
 use super::form;
 use super::handler::see;
+use super::notes::{Note, Notes};
 use super::page::{self, Frame};
 use super::state::Shop;
 use super::visit::Visit;
-use crate::clients::Priced;
+use crate::copy::Priced;
 use crate::domain;
 use crate::domain::form::{AddToCart, Invalid};
 
@@ -31,7 +32,8 @@ struct CartPage<'a> {
     lines: Vec<Line>,
     /// True if a product has left the catalog; the order waits until its line is removed.
     has_gone: bool,
-    shipping: String,
+    /// `None` if it is not known yet.
+    shipping: Option<String>,
     total: String,
     /// The years a card may expire in; the second is preselected.
     years: Vec<i32>,
@@ -47,8 +49,7 @@ struct Line {
 
 struct Sold {
     priced: Arc<Priced>,
-    /// Of all pieces together.
-    price: Money,
+    /// The price of all pieces together.
     shown: String,
 }
 
@@ -59,70 +60,121 @@ pub(crate) async fn view(
     _request: Request,
 ) -> Result<Response, Failure> {
     within(shop.config.limits.page, async || {
-        let (supported, cart) = tokio::try_join!(
-            async { retrieved("currencies", shop.clients.currencies().await) },
-            async { retrieved("cart", shop.clients.cart(&visit.session).await) },
-        )?;
-        let currency = domain::chosen(visit.currency.as_deref(), &supported);
+        let (supported, cart) =
+            tokio::join!(shop.clients.currencies(), shop.clients.cart(&visit.session));
+        let mut notes = Notes::default();
+        let cart = retrieved("cart", cart)?;
+        let supported = notes.or_note(Note::NoRates, "could not retrieve currencies", supported)?;
+        let currencies = domain::currencies(visit.currency.as_deref(), supported.as_deref());
+        let current = currencies.map(|(_, current)| current);
         let ids = cart.iter().map(|item| item.product_id.clone()).collect();
-        let shipping = async {
-            let quote = shop.clients.quote(cart.clone()).await;
-            let quote =
-                quote.map_err(|cause| Failure::backend("failed to get shipping quote", cause))?;
-            let converted = shop.clients.convert(quote, currency).await;
-            converted.map_err(|cause| Failure::backend("failed to convert currency", cause))
-        };
-        let lines = try_join_all(cart.iter().map(async |item| {
-            let (product_id, quantity) = (item.product_id.clone(), item.quantity);
-            let sold = sold(&shop, item, currency).await?;
-            Ok::<_, Failure>(Line { product_id, quantity, sold })
-        }));
-        let (shipping, lines, recommendations) = tokio::try_join!(shipping, lines, async {
-            Ok(page::recommendations(&shop, &visit, ids).await)
-        })?;
-        let prices = lines.iter().filter_map(|line| Some(line.sold.as_ref()?.price));
-        let total = prices.into_iter().try_fold(shipping, Money::checked_add);
-        let total = total.map_err(|error| {
-            Failure::backend("could not add up the cart", Status::internal(error.to_string()))
-        })?;
+        let (quote, found, recommendations) = tokio::join!(
+            shop.clients.quote(cart.clone()),
+            find(&shop, &cart),
+            page::recommendations(&shop, &visit, ids),
+        );
+        let quote = notes.or_note(Note::NoShipping, "failed to get shipping quote", quote)?;
+        let found = notes.of_catalog(found?);
+        let Bill { shipping, lines, total } =
+            bill(&shop, current, quote, found, &mut notes).await?;
 
-        let frame = Frame::full(&shop, &visit, &supported, currency, &cart);
+        let frame = Frame::full(&shop, &visit, currencies, Some(&cart), &notes);
         let this_year = OffsetDateTime::now_utc().year();
         let page = CartPage {
             frame,
             has_gone: lines.iter().any(|line| line.sold.is_none()),
             lines,
-            shipping: domain::price(shipping),
+            shipping: shipping.map(domain::price),
             total: domain::price(total),
             years: (this_year..this_year + 5).collect(),
             recommendations,
         };
-        page::answer(&shop, &visit, Some(currency), &page.frame, &page)
+        page::answer(&shop, &visit, current, &page.frame, &page)
     })
     .await
 }
 
-/// The product of a line and its price, unless it has left the catalog.
-async fn sold(
+/// The lines of a cart, and what they cost.
+struct Bill {
+    /// `None` if it is not known yet; the total is then without it.
+    shipping: Option<Money>,
+    lines: Vec<Line>,
+    total: Money,
+}
+
+/// A line of a cart and its product, unless that has left the catalog.
+type Found<'a> = (&'a CartItem, Option<Arc<Priced>>);
+
+/// Looks up the products of a cart.
+async fn find<'a>(shop: &Shop, cart: &'a [CartItem]) -> Result<(Vec<Found<'a>>, bool), Failure> {
+    let answers = join_all(cart.iter().map(|item| shop.clients.product_or_copy(&item.product_id)));
+    let (mut found, mut has_copy) = (Vec::new(), false);
+    for (item, answer) in cart.iter().zip(answers.await) {
+        let product = match answer {
+            Err(cause) if cause.code() == Code::NotFound => None,
+            answer => {
+                let (product, is_copy) =
+                    retrieved(&format!("product #{}", item.product_id), answer)?;
+                has_copy |= is_copy;
+                Some(product)
+            }
+        };
+        found.push((item, product));
+    }
+    Ok((found, has_copy))
+}
+
+/// Makes the bill of a cart in the currency to show, if one is known.
+async fn bill(
     shop: &Shop,
-    item: &CartItem,
-    currency: CurrencyCode,
-) -> Result<Option<Sold>, Failure> {
-    let id = &item.product_id;
-    let priced = match shop.clients.product(id).await {
-        Err(cause) if cause.code() == Code::NotFound => return Ok(None),
-        answer => retrieved(&format!("product #{id}"), answer)?,
-    };
-    let price = shop.clients.convert(priced.price, currency).await;
-    let price = price.and_then(|price| times(price, item.quantity)).map_err(|cause| {
-        Failure::backend(&format!("could not convert currency for product #{id}"), cause)
+    currency: Option<CurrencyCode>,
+    quote: Option<Money>,
+    found: Vec<Found<'_>>,
+    notes: &mut Notes,
+) -> Result<Bill, Failure> {
+    let known: Vec<_> = found.iter().filter_map(|(_, product)| product.clone()).collect();
+    let prices = known.iter().map(|priced| priced.price).chain(quote).collect();
+    let prices = notes.convert(shop, currency, prices).await.map_err(|(place, cause)| {
+        let attempt = match known.get(place) {
+            Some(priced) => {
+                format!("could not convert currency for product #{}", priced.product.id)
+            }
+            None => "failed to convert currency".to_owned(),
+        };
+        Failure::backend(&attempt, cause)
     })?;
-    Ok(Some(Sold { priced, price, shown: domain::price(price) }))
+    let shipping = quote.and(prices.last().copied());
+    let mut prices = prices.into_iter();
+    let mut total = shipping;
+    let mut lines = Vec::new();
+    for (item, priced) in found {
+        let mut line =
+            Line { product_id: item.product_id.clone(), quantity: item.quantity, sold: None };
+        if let (Some(priced), Some(price)) = (&priced, priced.as_ref().and_then(|_| prices.next()))
+        {
+            let price = times(price, item.quantity).map_err(not_added)?;
+            total = Some(match total {
+                None => price,
+                Some(sum) => sum.checked_add(price).map_err(|error| not_added(internal(error)))?,
+            });
+            line.sold = Some(Sold { priced: priced.clone(), shown: domain::price(price) });
+        }
+        lines.push(line);
+    }
+    Ok(Bill { shipping, lines, total: total.unwrap_or(Money::zero(CurrencyCode::USD)) })
+}
+
+fn not_added(cause: Status) -> Failure {
+    Failure::backend("could not add up the cart", cause)
+}
+
+fn internal(error: MoneyError) -> Status {
+    Status::internal(error.to_string())
 }
 
 fn times(price: Money, quantity: i32) -> Result<Money, Status> {
     let pieces = u32::try_from(quantity).map_err(|_| Status::internal("impossible quantity"))?;
-    price.checked_mul(pieces).map_err(|error| Status::internal(error.to_string()))
+    price.checked_mul(pieces).map_err(internal)
 }
 
 /// `POST /cart/remove`: takes one product out. The cart service can only add and empty, so the other lines are put back,

@@ -17,7 +17,8 @@ use super::form;
 use super::page::{self, Frame};
 use super::state::Shop;
 use super::visit::Visit;
-use crate::clients::{Priced, amount};
+use crate::clients::amount;
+use crate::copy::Priced;
 use crate::domain;
 use crate::domain::form::PlaceOrder;
 

@@ -6,13 +6,13 @@ use askama::Template;
 use axum::extract::Request;
 use axum::response::Response;
 use boutique_service::detach;
-use futures_util::future::try_join_all;
 
 use super::failure::{Failure, retrieved, within};
+use super::notes::{Note, Notes};
 use super::page::{self, Frame};
 use super::state::Shop;
 use super::visit::Visit;
-use crate::clients::Priced;
+use crate::copy::Priced;
 use crate::domain;
 
 #[derive(Template)]
@@ -34,27 +34,28 @@ pub(crate) async fn home(
             detach(async move { ads.ads(Vec::new()).await.is_ok() });
         }
 
-        let (supported, products, cart) = tokio::try_join!(
-            async { retrieved("currencies", shop.clients.currencies().await) },
-            async { retrieved("products", shop.clients.products().await) },
-            async { retrieved("cart", shop.clients.cart(&visit.session).await) },
-        )?;
-        let currency = domain::chosen(visit.currency.as_deref(), &supported);
-        let products = try_join_all(products.iter().map(async |priced| {
-            let price = shop.clients.convert(priced.price, currency).await.map_err(|cause| {
-                let id = &priced.product.id;
-                Failure::backend(
-                    &format!("failed to do currency conversion for product {id}"),
-                    cause,
-                )
-            })?;
-            Ok::<_, Failure>((priced.clone(), domain::price(price)))
-        }))
-        .await?;
+        let (supported, products, cart) = tokio::join!(
+            shop.clients.currencies(),
+            shop.clients.products_or_copy(),
+            shop.clients.cart(&visit.session),
+        );
+        let mut notes = Notes::default();
+        let products = notes.of_catalog(retrieved("products", products)?);
+        let supported = notes.or_note(Note::NoRates, "could not retrieve currencies", supported)?;
+        let cart = notes.or_note(Note::NoCart, "could not retrieve cart", cart)?;
+        let currencies = domain::currencies(visit.currency.as_deref(), supported.as_deref());
+        let current = currencies.map(|(_, current)| current);
+        let prices = products.iter().map(|priced| priced.price).collect();
+        let prices = notes.convert(&shop, current, prices).await.map_err(|(place, cause)| {
+            let id = &products[place].product.id;
+            Failure::backend(&format!("failed to do currency conversion for product {id}"), cause)
+        })?;
+        let prices = prices.into_iter().map(domain::price);
+        let products = products.iter().cloned().zip(prices).collect();
 
-        let frame = Frame::full(&shop, &visit, &supported, currency, &cart);
+        let frame = Frame::full(&shop, &visit, currencies, cart.as_deref(), &notes);
         let page = HomePage { frame, products };
-        page::answer(&shop, &visit, Some(currency), &page.frame, &page)
+        page::answer(&shop, &visit, current, &page.frame, &page)
     })
     .await
 }

@@ -12,9 +12,10 @@ use boutique_proto::CartItem;
 use time::OffsetDateTime;
 
 use super::failure::Failure;
+use super::notes::Notes;
 use super::state::Shop;
 use super::visit::Visit;
-use crate::clients::Priced;
+use crate::copy::Priced;
 use crate::deployment::{Details, Platform};
 use crate::domain;
 use crate::domain::picture::Picture;
@@ -30,6 +31,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) title: &'static str,
     pub(crate) is_cymbal: bool,
     pub(crate) message: Option<&'a str>,
+    /// What the page does without.
+    pub(crate) note: Option<String>,
     pub(crate) has_assistant: bool,
     pub(crate) platform: Platform,
     pub(crate) details: Option<&'a Details>,
@@ -60,6 +63,7 @@ impl<'a> Frame<'a> {
             title: if config.is_cymbal { "Cymbal Shops" } else { "Online Boutique" },
             is_cymbal: config.is_cymbal,
             message: config.message.as_deref(),
+            note: None,
             has_assistant: config.assistant.is_some(),
             platform: shop.deployment.platform(),
             details: shop.deployment.details(),
@@ -100,18 +104,23 @@ impl<'a> Frame<'a> {
         format!("{policy}; img-src 'self' {sources}").parse().ok()
     }
 
-    /// The whole frame.
+    /// The whole frame, but for what the page does without: the menu where currencies are unknown, and the cart's size
+    /// where the cart is.
     pub(crate) fn full(
         shop: &'a Shop,
         visit: &'a Visit,
-        supported: &'a [String],
-        current: CurrencyCode,
-        cart: &[CartItem],
+        currencies: Option<(&'a [String], CurrencyCode)>,
+        cart: Option<&[CartItem]>,
+        notes: &Notes,
     ) -> Self {
-        let symbol = domain::symbol(current.as_str());
+        let menu = |(supported, current): (&'a [String], CurrencyCode)| {
+            let symbol = domain::symbol(current.as_str());
+            Menu { codes: domain::menu(supported), current, symbol }
+        };
         Self {
-            currency: Some(Menu { codes: domain::menu(supported), current, symbol }),
-            cart_size: size(cart),
+            currency: currencies.map(menu),
+            cart_size: cart.map_or(0, size),
+            note: notes.text(),
             ..Self::bare(shop, visit)
         }
     }

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::failure::{Failure, retrieved, within};
+use super::notes::{Note, Notes};
 use super::page::{self, Frame};
 use super::state::Shop;
 use super::visit::Visit;
-use crate::clients::Priced;
+use crate::copy::Priced;
 use crate::{domain, fetch};
 
 #[derive(Template)]
@@ -53,25 +54,30 @@ pub(crate) async fn product(
         Err(malformed) => return Ok(malformed.into_response()),
     };
     within(shop.config.limits.page, async || {
-        let (priced, supported, cart, recommendations) = tokio::try_join!(
-            async { retrieved("product", shop.clients.product(&id).await) },
-            async { retrieved("currencies", shop.clients.currencies().await) },
-            async { retrieved("cart", shop.clients.cart(&visit.session).await) },
-            async { Ok(page::recommendations(&shop, &visit, vec![id.clone()]).await) },
-        )?;
-        let currency = domain::chosen(visit.currency.as_deref(), &supported);
+        let (priced, supported, cart, recommendations) = tokio::join!(
+            shop.clients.product_or_copy(&id),
+            shop.clients.currencies(),
+            shop.clients.cart(&visit.session),
+            page::recommendations(&shop, &visit, vec![id.clone()]),
+        );
+        let mut notes = Notes::default();
+        let priced = notes.of_catalog(retrieved("product", priced)?);
+        let supported = notes.or_note(Note::NoRates, "could not retrieve currencies", supported)?;
+        let cart = notes.or_note(Note::NoCart, "could not retrieve cart", cart)?;
+        let currencies = domain::currencies(visit.currency.as_deref(), supported.as_deref());
+        let current = currencies.map(|(_, current)| current);
         let product = &priced.product;
         let (price, ad, packaging) = tokio::join!(
-            shop.clients.convert(priced.price, currency),
+            notes.convert(&shop, current, vec![priced.price]),
             ad(&shop, product.categories.clone()),
             packaging(&shop, &product.id),
         );
-        let price = price.map_err(|cause| Failure::backend("failed to convert currency", cause))?;
-        let price = domain::price(price);
+        let failed = |(_, cause)| Failure::backend("failed to convert currency", cause);
+        let price = price.map_err(failed)?.into_iter().map(domain::price).collect();
 
-        let frame = Frame::full(&shop, &visit, &supported, currency, &cart);
+        let frame = Frame::full(&shop, &visit, currencies, cart.as_deref(), &notes);
         let page = ProductPage { frame, product, price, packaging, recommendations, ad };
-        page::answer(&shop, &visit, Some(currency), &page.frame, &page)
+        page::answer(&shop, &visit, current, &page.frame, &page)
     })
     .await
 }
