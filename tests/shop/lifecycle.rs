@@ -51,6 +51,9 @@ async fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() -> anyhow
         ("boutique", "SPANNER_PROJECT", "p", "must not be set"),
         ("frontend", "CART_SERVICE_ADDR", "", "is not set"),
         ("frontend", "AD_SERVICE_ADDR", "nowhere", "must be host:port"),
+        ("frontend", "AD_SERVICE_ADDR", "ads:1,", "must be host:port"),
+        ("frontend", "AD_SERVICE_ADDR", "https://ads:1;http://ads:2", "must be host:port"),
+        ("frontend", "CLIENT_LOAD_BALANCING", "hunter2", "must be 1 or true, 0 or false"),
         ("frontend", "PRODUCT_CATALOG_SERVICE_ADDR", ":3550", "must be host:port"),
         ("frontend", "TRUST_PROXY", "hunter2", "must be 0 or false"),
         ("frontend", "MAX_CARTS_PER_ADDRESS", "0", "must be a number of carts, at least 1"),
@@ -258,6 +261,25 @@ async fn a_drain_gives_up_on_what_does_not_end() -> anyhow::Result<()> {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(output.contains("gave up on 1 unfinished"), "{output}");
     assert!(call.await?.is_err());
+    Ok(())
+}
+
+/// `/_readyz` is 503 from the start of a graceful shutdown on; `/_healthz` and the pages go on.
+#[tokio::test]
+async fn readiness_ends_with_the_start_of_the_drain() -> anyhow::Result<()> {
+    for base in ["", "/shop"] {
+        let env = settings([("DRAIN_DELAY", "30s"), ("BASE_URL", base)]);
+        let mut shop = Processes::one(&env).await?;
+        let (ready, alive) = (format!("{base}/_readyz"), format!("{base}/_healthz"));
+        let visitor = &mut shop.visitor;
+        assert_eq!(visitor.get(&ready).await.status, 200);
+        shop.all[0].signal("-TERM");
+        let over = async { while visitor.get(&ready).await.status != 503 {} };
+        tokio::time::timeout(Duration::from_secs(10), over).await?;
+        assert_eq!(visitor.get(&alive).await.status, 200);
+        assert_eq!(visitor.get(&format!("{base}/")).await.status, 200);
+        assert!(visitor.cookies.len() <= 1, "probes have no session");
+    }
     Ok(())
 }
 

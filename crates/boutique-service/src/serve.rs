@@ -26,8 +26,8 @@ pub struct ServerHandle {
     endpoint: Arc<Endpoint>,
     address: Option<SocketAddr>,
     health: Option<Health>,
-    /// Sets the service's health once it is ready, unless it is stopped before.
-    becoming_ready: Option<AbortOnDropHandle<()>>,
+    /// Sets the service's health once it is ready, and the other names' all along, until it is stopped.
+    watching: Vec<AbortOnDropHandle<()>>,
     drain: Drain,
     shutdown: Shutdown,
     accepting: Option<JoinHandle<()>>,
@@ -96,7 +96,8 @@ pub async fn spawn_inproc(
 async fn start(spec: ServiceSpec, env: &Env, router: &Router) -> anyhow::Result<ServerHandle> {
     let mut names = router.names().to_vec();
     names.push(spec.name);
-    let health = Health::new(names).await;
+    let others = router.statuses().iter().map(|(name, _)| *name).collect();
+    let health = Health::new(names, others).await;
     let router = router.clone().with_health(&health);
     let router = router.with_reflection_if(env.flag("GRPC_REFLECTION")?)?;
     let context = ServiceContext {
@@ -108,7 +109,7 @@ async fn start(spec: ServiceSpec, env: &Env, router: &Router) -> anyhow::Result<
         endpoint: Arc::new(Endpoint::new(context, router, memory::limit(env)?)),
         address: None,
         health: Some(health),
-        becoming_ready: None,
+        watching: Vec::new(),
         drain: Drain::from_env(env)?,
         shutdown: Shutdown::default(),
         accepting: None,
@@ -124,11 +125,15 @@ impl ServerHandle {
     /// Sets SERVING, now or once the service is ready.
     async fn become_ready(&mut self, router: &Router) {
         let Some(health) = &self.health else { return };
+        for (name, is_well) in router.statuses() {
+            let following = health.clone().follow(name, is_well.clone());
+            self.watching.push(AbortOnDropHandle::new(tokio::spawn(following)));
+        }
         let Some(mut ready) = router.pending() else {
             return health.set(ServingStatus::Serving).await;
         };
         let health = health.clone();
-        self.becoming_ready = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        self.watching.push(AbortOnDropHandle::new(tokio::spawn(async move {
             if ready.wait_for(|ready| *ready).await.is_ok() {
                 health.set(ServingStatus::Serving).await;
             }
@@ -138,7 +143,7 @@ impl ServerHandle {
     /// Shuts down gracefully: NOT_SERVING at once, serving on for `DRAIN_DELAY`, no new connections, at most
     /// `DRAIN_TIMEOUT` for what is in flight, and an export of the last spans.
     pub async fn stop(mut self) {
-        self.becoming_ready = None;
+        self.watching.clear();
         if let Some(health) = &self.health {
             health.set(ServingStatus::NotServing).await;
         }

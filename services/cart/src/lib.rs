@@ -12,12 +12,15 @@ use boutique_proto::cart_service;
 use boutique_proto::services::{self, ServiceSpec};
 use boutique_service::{Env, Registry, Router};
 
+use self::store::Contact;
+
 /// The service's row in the table: names, default port, address setting and methods.
 pub const SERVICE: ServiceSpec = services::CART;
 
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env, _registry: &Registry) -> anyhow::Result<Router> {
     let store = Arc::new(config::store(env)?);
-    let ready = store::first_contact(store.clone());
-    Ok(Router::grpc(cart_service::into_server(grpc::Carts::new(store))).ready_when(ready))
+    let Contact { first, now } = store::watch(store.clone());
+    let router = Router::grpc(cart_service::into_server(grpc::Carts::new(store)));
+    Ok(router.ready_when(first).with_status("store", now))
 }

@@ -60,28 +60,49 @@ impl Store {
     }
 }
 
-/// How often a store that has not answered yet is asked.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// The interval at which a store is asked whether it answers.
+const ASK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Whether the store has answered once, by the command that every cart is read with. What keeps it
-/// from it (an address, a password) is told in one line.
-pub(crate) fn first_contact(store: Arc<Store>) -> watch::Receiver<bool> {
-    let (answered, ready) = watch::channel(matches!(*store, Store::Memory(_)));
-    if !*ready.borrow() {
-        tokio::spawn(async move {
-            let (mut told, nobody) = (false, UserId::NOBODY);
-            while let Err(error) = store.get(&nobody).await {
-                if !std::mem::replace(&mut told, true) {
-                    let cause = error.source().map(ToString::to_string);
-                    tracing::error!(error = cause, "not ready: {error}");
-                }
-                // Nobody waits for it any more where the service has ended.
-                if tokio::time::timeout(ASK_AGAIN, answered.closed()).await.is_ok() {
-                    return;
-                }
-            }
-            answered.send_replace(true);
-        });
+/// Whether the store answers the command that every cart is read with.
+pub(crate) struct Contact {
+    /// True once it has answered.
+    pub(crate) first: watch::Receiver<bool>,
+    /// True if it answered when it was asked last.
+    pub(crate) now: watch::Receiver<bool>,
+}
+
+/// Watches a store until nobody wants to know any more. What keeps it from answering at the beginning (an address, a
+/// password) and that it is lost and back is logged in one line each.
+pub(crate) fn watch(store: Arc<Store>) -> Contact {
+    let is_here = matches!(*store, Store::Memory(_));
+    let (first, now) = (watch::Sender::new(is_here), watch::Sender::new(is_here));
+    let contact = Contact { first: first.subscribe(), now: now.subscribe() };
+    if !is_here {
+        tokio::spawn(keep_asking(store, first, now));
     }
-    ready
+    contact
+}
+
+async fn keep_asking(store: Arc<Store>, first: watch::Sender<bool>, now: watch::Sender<bool>) {
+    let mut is_logged = false;
+    loop {
+        let answer = store.get(&UserId::NOBODY).await;
+        let is_first = !*first.borrow();
+        match &answer {
+            Err(error) if !is_logged => {
+                let cause = error.source().map(ToString::to_string);
+                let what = if is_first { "not ready" } else { "lost" };
+                tracing::error!(error = cause, "{what}: {error}");
+            }
+            Ok(_) if is_logged && !is_first => tracing::info!("the cart store answers again"),
+            Ok(_) | Err(_) => {}
+        }
+        is_logged = answer.is_err();
+        now.send_if_modified(|is_well| std::mem::replace(is_well, answer.is_ok()) != *is_well);
+        first.send_if_modified(|was_well| answer.is_ok() && !std::mem::replace(was_well, true));
+        // Nobody waits for it any more where the service has ended.
+        if tokio::time::timeout(ASK_INTERVAL, now.closed()).await.is_ok() {
+            return;
+        }
+    }
 }

@@ -21,5 +21,7 @@ pub async fn routes(env: &Env, registry: &Registry) -> anyhow::Result<Router> {
     let clients = clients::Clients::from_env(env, registry)?;
     let deployment = deployment::detect(config.platform, config.pod.clone());
     let probe = format!("{}/_healthz", config.base_url);
-    Ok(Router::http(http::router(config, clients, deployment)).with_probe(probe))
+    let readiness = format!("{}/_readyz", config.base_url);
+    let router = Router::http(http::router(config, clients, deployment));
+    Ok(router.with_probe(probe).with_readiness(readiness))
 }

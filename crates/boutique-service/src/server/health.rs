@@ -2,6 +2,7 @@
 //! long as the process answers.
 
 use boutique_proto::Rpc;
+use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
@@ -15,16 +16,41 @@ const LIVENESS: &str = "liveness";
 pub(crate) struct Health {
     reporter: HealthReporter,
     names: Vec<&'static str>,
+    /// Names with a status of their own.
+    others: Vec<&'static str>,
+    is_serving: watch::Sender<bool>,
 }
 
 impl Health {
-    /// NOT_SERVING under all names but `liveness`.
-    pub(crate) async fn new(mut names: Vec<&'static str>) -> Self {
+    /// NOT_SERVING under all names but `liveness`; `others` have a status of their own.
+    pub(crate) async fn new(mut names: Vec<&'static str>, others: Vec<&'static str>) -> Self {
         names.push("");
-        let health = Self { reporter: HealthReporter::new(), names };
+        let (reporter, is_serving) = (HealthReporter::new(), watch::Sender::new(false));
+        let health = Self { reporter, names, others, is_serving };
         health.reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
         health.set(ServingStatus::NotServing).await;
+        for name in &health.others {
+            health.reporter.set_service_status(name, ServingStatus::NotServing).await;
+        }
         health
+    }
+
+    /// Returns true while the service is SERVING.
+    pub(crate) fn is_serving(&self) -> watch::Receiver<bool> {
+        self.is_serving.subscribe()
+    }
+
+    /// Keeps the status of one of the other names as `is_well` says.
+    pub(crate) async fn follow(self, name: &'static str, mut is_well: watch::Receiver<bool>) {
+        loop {
+            let is_serving = *is_well.borrow_and_update();
+            let status =
+                if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+            self.reporter.set_service_status(name, status).await;
+            if is_well.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// The gRPC service that answers with these statuses.
@@ -32,8 +58,9 @@ impl Health {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
 
-    /// Sets the status of all names but `liveness`, and tells those who watch.
+    /// Sets the status of all names but `liveness` and the others, and tells those who watch.
     pub(crate) async fn set(&self, status: ServingStatus) {
+        self.is_serving.send_replace(status == ServingStatus::Serving);
         for name in &self.names {
             self.reporter.set_service_status(name, status).await;
         }
@@ -41,7 +68,7 @@ impl Health {
 
     /// Ends every Watch. From then on no name is known.
     pub(crate) async fn end_watches(mut self) {
-        for name in self.names.iter().chain(&[LIVENESS]) {
+        for name in self.names.iter().chain(&self.others).chain(&[LIVENESS]) {
             self.reporter.clear_service_status(name).await;
         }
     }

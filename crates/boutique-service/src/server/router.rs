@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 
 use axum::response::IntoResponse;
+use axum::routing::any;
 use boutique_proto::Handlers;
-use http::Request;
+use http::{Request, StatusCode};
 use tokio::sync::watch;
 use tonic::server::NamedService;
 use tonic::service::Routes;
@@ -26,6 +27,10 @@ pub struct Router {
     pub(super) is_http: bool,
     reflection: bool,
     ready: Option<watch::Receiver<bool>>,
+    /// The HTTP path that tells readiness.
+    ready_path: Option<String>,
+    /// Names of health with a status of their own.
+    statuses: Vec<(&'static str, watch::Receiver<bool>)>,
 }
 
 impl Router {
@@ -93,6 +98,25 @@ impl Router {
         Self { ready: Some(ready), ..self }
     }
 
+    /// Answers an HTTP path with 200 while the service is SERVING, and with 503 before that and from the start of a
+    /// graceful shutdown on.
+    #[must_use]
+    pub fn with_readiness(self, path: String) -> Self {
+        Self { ready_path: Some(path), ..self }
+    }
+
+    /// Adds a name of health that is SERVING while `is_well` is true. It does not count for that of the service.
+    #[must_use]
+    pub fn with_status(mut self, name: &'static str, is_well: watch::Receiver<bool>) -> Self {
+        self.statuses.push((name, is_well));
+        self
+    }
+
+    /// Returns the names of health with a status of their own.
+    pub(crate) fn statuses(&self) -> &[(&'static str, watch::Receiver<bool>)] {
+        &self.statuses
+    }
+
     /// Returns what the service waits for before it is ready, if anything.
     pub(crate) fn pending(&self) -> Option<watch::Receiver<bool>> {
         self.ready.clone().filter(|ready| !*ready.borrow())
@@ -113,7 +137,18 @@ impl Router {
         if self.is_http { ServerTls::Tls } else { ServerTls::MutualTls }
     }
 
-    pub(crate) fn with_health(self, health: &Health) -> Self {
+    pub(crate) fn with_health(mut self, health: &Health) -> Self {
+        if let Some(path) = self.ready_path.take() {
+            let is_serving = health.is_serving();
+            let answer = move || {
+                std::future::ready(match *is_serving.borrow() {
+                    true => (StatusCode::OK, "ok"),
+                    false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+                })
+            };
+            self.routes = self.routes.route(&path, any(answer));
+            self.probes.push(path);
+        }
         self.add_service(health.server())
     }
 
