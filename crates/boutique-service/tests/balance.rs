@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use boutique_proto::ad_service_client::AdServiceClient;
 use boutique_proto::ad_service_server::AdService;
 use boutique_proto::{AdRequest, AdResponse, ad_service, services};
 use boutique_service::{Channel, Env, Registry, Router, ServerHandle, client};
@@ -84,6 +85,26 @@ async fn get(ads: &Ads) -> Result<AdResponse, Status> {
     ads.get_ads(AdRequest::default()).await
 }
 
+/// A way to make the call.
+trait Caller: Clone + Send + 'static {
+    fn get(&mut self) -> impl Future<Output = Result<(), Status>> + Send;
+}
+
+impl Caller for Ads {
+    async fn get(&mut self) -> Result<(), Status> {
+        get(self).await.map(|_| ())
+    }
+}
+
+/// tonic's own balancing channel.
+impl Caller for AdServiceClient<tonic::transport::Channel> {
+    async fn get(&mut self) -> Result<(), Status> {
+        let mut request = Request::new(AdRequest::default());
+        request.set_timeout(Duration::from_millis(300));
+        self.get_ads(request).await.map(|_| ())
+    }
+}
+
 /// Eight callers, each of which calls again as soon as it is answered.
 struct Load {
     is_over: Arc<AtomicBool>,
@@ -91,15 +112,15 @@ struct Load {
 }
 
 impl Load {
-    fn start(ads: &Ads) -> Self {
+    fn start(ads: &impl Caller) -> Self {
         let is_over = Arc::<AtomicBool>::default();
         let caller = |_| {
-            let (ads, is_over) = (ads.clone(), is_over.clone());
+            let (mut ads, is_over) = (ads.clone(), is_over.clone());
             tokio::spawn(async move {
                 let (mut answered, mut failed) = (0, 0);
                 while !is_over.load(Ordering::SeqCst) {
-                    match get(&ads).await {
-                        Ok(_) => answered += 1,
+                    match ads.get().await {
+                        Ok(()) => answered += 1,
                         Err(_) => failed += 1,
                     }
                     // A failure may come at once.
@@ -190,6 +211,32 @@ async fn frozen_endpoint_is_avoided_and_used_again() -> anyhow::Result<()> {
     let load = Load::start(&ads);
     until(|| replicas[0].service.calls() > before + 200).await;
     assert_eq!(load.stop().await.1, 0, "as it comes back");
+    Ok(())
+}
+
+/// The same faults under tonic's balancing channel cost a part of all calls for as long as they last.
+#[tokio::test]
+async fn fewer_calls_fail_than_with_tonics_balance() -> anyhow::Result<()> {
+    for fault in [Fault::Refuse, Fault::Freeze] {
+        let replicas = Replica::several(2).await?;
+        let endpoints = replicas.iter().map(|replica| {
+            let endpoint = format!("http://{}", replica.proxy.address());
+            tonic::transport::Endpoint::from_shared(endpoint)
+        });
+        let endpoints: Vec<_> = endpoints.collect::<Result<_, _>>()?;
+        let channel = tonic::transport::Channel::balance_list(endpoints.into_iter());
+        let ours = Load::start(&call(addresses(&replicas), "300ms")?);
+        let theirs = Load::start(&AdServiceClient::new(channel));
+        until(|| replicas.iter().all(|replica| replica.service.calls() > 500)).await;
+        replicas[0].proxy.set(fault);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let ((answered, failed), (theirs_answered, theirs_failed)) =
+            (ours.stop().await, theirs.stop().await);
+        println!(
+            "{fault:?}: {failed} of {answered} calls failed, with tonic {theirs_failed} of {theirs_answered}"
+        );
+        assert!(failed <= 20 && failed <= theirs_failed, "{fault:?}");
+    }
     Ok(())
 }
 
