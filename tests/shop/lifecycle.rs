@@ -57,6 +57,8 @@ async fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() -> anyhow
         ("frontend", "PRODUCT_CATALOG_SERVICE_ADDR", ":3550", "must be host:port"),
         ("frontend", "TRUST_PROXY", "hunter2", "must be 0 or false"),
         ("frontend", "MAX_CARTS_PER_ADDRESS", "0", "must be a number of carts, at least 1"),
+        ("frontend", "RATE_LIMIT_PER_ADDRESS", "0", "must be a number of requests per second"),
+        ("frontend", "RATE_LIMIT_PER_SESSION", "-1", "must be a number of requests per second"),
         ("frontend", "FRAME_ANCESTORS", "a;b", "must be a list of sources"),
         ("frontend", "MAX_CONNECTIONS", "0", "must be a number of connections"),
         ("frontend", "MEMORY_LIMIT", "64MB", "must be at least a mebibyte"),

@@ -1,5 +1,7 @@
 //! The shop behind proxies, ingresses and in frames of other pages.
 
+use std::time::Duration;
+
 use boutique_service::Env;
 use boutique_test::{Processes, settings};
 use http::header;
@@ -70,6 +72,44 @@ async fn one_address_fills_so_many_carts() -> anyhow::Result<()> {
     assert_eq!(visitor.clone().get("/cart").await.status, 200, "looking is free");
     visitor.headers = from("198.51.100.8");
     assert_eq!(visitor.clone().post("/cart", &ADD).await.status, 302, "another address");
+    Ok(())
+}
+
+/// So many pages a second for an address or a session, and 429 with the time to come back after that.
+#[tokio::test]
+async fn rates_of_an_address_and_of_a_session_are_bounded() -> anyhow::Result<()> {
+    for (setting, is_by_address) in
+        [("RATE_LIMIT_PER_ADDRESS", true), ("RATE_LIMIT_PER_SESSION", false)]
+    {
+        let settings = Env::from([("TRUST_PROXY", "1"), (setting, "3")]);
+        let (mut visitor, _shop, ..) = open(&settings).await?;
+        let from = |address: &str| vec![("x-forwarded-for", address.to_owned())];
+        visitor.headers = from("198.51.100.7");
+        let mut refused = None;
+        for _ in 0..30 {
+            let page = visitor.get("/cart").await;
+            if page.status == 429 {
+                refused = Some(page);
+                break;
+            }
+            assert_eq!(page.status, 200);
+        }
+        let refused = refused.unwrap();
+        assert_eq!(refused.header(header::RETRY_AFTER), "1");
+        assert!(refused.body.contains("too many requests"), "{}", refused.body);
+        for path in ["/_healthz", "/_readyz", "/static/styles/styles.css"] {
+            assert_eq!(visitor.get(path).await.status, 200, "{path}");
+        }
+        let mut other = visitor.clone();
+        if is_by_address {
+            other.headers = from("198.51.100.8");
+        } else {
+            other.cookies.clear();
+        }
+        assert_eq!(other.get("/cart").await.status, 200, "{setting}: somebody else");
+        let again = async { while visitor.get("/cart").await.status != 200 {} };
+        tokio::time::timeout(Duration::from_secs(10), again).await?;
+    }
     Ok(())
 }
 

@@ -55,6 +55,10 @@ pub(crate) struct Config {
     pub(crate) is_framed: bool,
     /// The most carts that one address may fill within an hour.
     pub(crate) max_carts: Option<usize>,
+    /// The requests per second of one address.
+    pub(crate) rate_per_address: Option<u32>,
+    /// The requests per second of one session.
+    pub(crate) rate_per_session: Option<u32>,
     /// The pod's name, as Kubernetes tells it.
     pub(crate) pod: Option<String>,
 }
@@ -94,6 +98,8 @@ impl Config {
             policy: policy(ancestors)?,
             is_framed: ancestors.is_some(),
             max_carts: max_carts(env)?,
+            rate_per_address: rate(env, "RATE_LIMIT_PER_ADDRESS")?,
+            rate_per_session: rate(env, "RATE_LIMIT_PER_SESSION")?,
             pod: env.get("HOSTNAME").map(str::to_owned),
         })
     }
@@ -104,6 +110,14 @@ fn max_carts(env: &Env) -> Result<Option<usize>, EnvError> {
     match env.parse("MAX_CARTS_PER_ADDRESS", allowed)? {
         Some(0) => Err(EnvError::new("MAX_CARTS_PER_ADDRESS", format_args!("must be {allowed}"))),
         max => Ok(max),
+    }
+}
+
+fn rate(env: &Env, name: &str) -> Result<Option<u32>, EnvError> {
+    let allowed = "a number of requests per second, at least 1";
+    match env.parse(name, allowed)? {
+        Some(0) => Err(EnvError::new(name, format_args!("must be {allowed}"))),
+        rate => Ok(rate),
     }
 }
 

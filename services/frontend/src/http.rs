@@ -14,6 +14,7 @@ mod home;
 mod notes;
 mod page;
 mod product;
+mod rate;
 mod state;
 mod visit;
 
@@ -33,6 +34,7 @@ use tracing::{debug, info};
 use self::carts::CartsByAddress;
 use self::failure::Failure;
 use self::handler::respond;
+use self::rate::RateLimit;
 use self::state::Shop;
 use self::visit::{MAX_LOCATION, Visit};
 use crate::clients::Clients;
@@ -43,7 +45,9 @@ use crate::domain;
 /// Everything the frontend answers, below the base URL.
 pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -> Router {
     let carts = config.max_carts.map(|max| CartsByAddress::new(max, Instant::now()));
-    let shop = Arc::new(Shop { config, clients, deployment, carts });
+    let by_address = config.rate_per_address.map(RateLimit::new);
+    let by_session = config.rate_per_session.map(RateLimit::new);
+    let shop = Arc::new(Shop { config, clients, deployment, carts, by_address, by_session });
     let mut routes = Router::new();
     if !shop.config.base_url.is_empty() {
         // A directory without its slash leads to the directory, as in web servers.
@@ -86,17 +90,20 @@ async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next)
     let visit = Arc::new(Visit::of(&request, &shop.config));
     request.extensions_mut().insert(visit.clone());
 
-    let mut response = if let Some(clean) = domain::cleaned(uri.path()) {
-        moved(&clean, uri.query())
-    } else if method == Method::POST && visit.edge.is_cross_site(request.headers()) {
-        page::error(Failure::new(StatusCode::FORBIDDEN, CROSS_SITE), &shop, &visit)
-    } else {
-        next.run(request).await
-    };
     // Pages belong to a session; what is the same for everybody does not make one.
     let below = uri.path().strip_prefix(&shop.config.base_url).unwrap_or_default();
     let is_page =
         !below.starts_with("/static/") && !["/robots.txt", "/_healthz", "/logout"].contains(&below);
+
+    let mut response = if let Some(clean) = domain::cleaned(uri.path()) {
+        moved(&clean, uri.query())
+    } else if method == Method::POST && visit.edge.is_cross_site(request.headers()) {
+        page::error(Failure::new(StatusCode::FORBIDDEN, CROSS_SITE), &shop, &visit)
+    } else if is_page && !admits(&shop, &visit, began) {
+        page::error(Failure::too_many("too many requests", 1), &shop, &visit)
+    } else {
+        next.run(request).await
+    };
     let headers = response.headers_mut();
     if is_page {
         if let Some(cookie) = visit.new_session_cookie(&shop.config) {
@@ -109,6 +116,19 @@ async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next)
     outcome.route = route.map(|route| route.as_str().to_owned());
     log(&method, uri.path(), &visit, &response, began, is_page);
     response
+}
+
+/// Returns false if a request is one too many of its address or its session. A client that says no session has none.
+fn admits(shop: &Shop, visit: &Visit, now: Instant) -> bool {
+    if let (Some(limit), Some(client)) = (&shop.by_address, visit.edge.client())
+        && !limit.admit(carts::network(client), now)
+    {
+        return false;
+    }
+    match &shop.by_session {
+        Some(limit) if !visit.is_new => limit.admit(visit.session.clone(), now),
+        Some(_) | None => true,
+    }
 }
 
 /// Leads to another address of the same page.

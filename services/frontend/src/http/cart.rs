@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::http::StatusCode;
 use askama::Template;
 use axum::extract::Request;
 use axum::response::Response;
@@ -223,8 +222,7 @@ pub(crate) async fn add(
     if let (Some(carts), Some(client)) = (&shop.carts, visit.edge.client())
         && !carts.admit(client, &visit.session, Instant::now())
     {
-        let text = "too many carts from this address";
-        return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, text));
+        return Err(Failure::too_many("too many carts from this address", 3600));
     }
     within(shop.config.limits.change, async || {
         retrieved("product", shop.clients.product(&product_id).await)?;

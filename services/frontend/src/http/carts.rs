@@ -59,7 +59,7 @@ impl CartsByAddress {
 }
 
 /// The addresses that one client has: of IPv6 a network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

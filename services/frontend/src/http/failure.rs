@@ -16,13 +16,22 @@ pub(crate) struct Failure {
     text: String,
     /// For the log.
     cause: Option<Status>,
+    /// The seconds after which the visitor may come back.
+    retry_after: Option<u32>,
     /// Whether the connection is of no more use, because a body was left unread.
     closes: bool,
 }
 
 impl Failure {
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), cause: None, closes: false }
+        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Self { status, text: text.into(), cause: None, retry_after, closes: false }
+    }
+
+    /// The client asks for too much, and may ask again after this many seconds.
+    pub(crate) fn too_many(text: &str, retry_after: u32) -> Self {
+        let retry_after = Some(retry_after);
+        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, text) }
     }
 
     /// A service behind the page failed: what was attempted, in upstream's words.
@@ -67,13 +76,8 @@ impl Failure {
     /// Completes a response that shows this failure: its headers, and the cause for the log.
     pub(crate) fn finish(self, response: &mut Response) {
         let headers = response.headers_mut();
-        let retry_after = match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => Some("1"),
-            StatusCode::TOO_MANY_REQUESTS => Some("3600"),
-            _ => None,
-        };
-        if let Some(seconds) = retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.closes {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,6 +1,9 @@
 //! What every handler needs.
 
+use std::net::IpAddr;
+
 use super::carts::CartsByAddress;
+use super::rate::RateLimit;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::deployment::Deployment;
@@ -12,6 +15,10 @@ pub(crate) struct Shop {
     pub(crate) deployment: Deployment,
     /// The bound of `MAX_CARTS_PER_ADDRESS`, if it is set.
     pub(crate) carts: Option<CartsByAddress>,
+    /// The bound of `RATE_LIMIT_PER_ADDRESS`, if it is set.
+    pub(crate) by_address: Option<RateLimit<IpAddr>>,
+    /// The bound of `RATE_LIMIT_PER_SESSION`, if it is set.
+    pub(crate) by_session: Option<RateLimit<String>>,
 }
 
 impl Shop {

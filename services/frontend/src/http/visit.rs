@@ -33,7 +33,8 @@ pub(crate) struct Visit {
     pub(crate) request_id: String,
     /// The currency cookie as it came.
     pub(crate) currency: Option<String>,
-    is_new: bool,
+    /// True if the request came without a session.
+    pub(super) is_new: bool,
     pub(crate) edge: Edge,
 }
 
