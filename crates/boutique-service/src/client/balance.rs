@@ -19,6 +19,9 @@ use super::resolve::{Found, Place, Resolver};
 use crate::layers::Request;
 use crate::tls::Tls;
 
+/// The time in which calls count as made together, and the most that do.
+const BURST: Duration = Duration::from_micros(200);
+const MAX_BURST: u32 = 16;
 /// How long a connection to a preferred endpoint may take before the next ones are tried, too.
 const HEAD_START: Duration = Duration::from_millis(50);
 /// The pause before an endpoint that is out is checked. It doubles with each check.
@@ -47,6 +50,14 @@ struct Inner {
 struct Members {
     found: watch::Receiver<Found>,
     tiers: Vec<Vec<Arc<Endpoint>>>,
+    burst: Option<Burst>,
+}
+
+/// Calls that are made together, as those of a page: they go to one endpoint, in one write.
+struct Burst {
+    endpoint: Arc<Endpoint>,
+    began: Instant,
+    calls_left: u32,
 }
 
 /// A choice among endpoints.
@@ -59,7 +70,7 @@ enum Choice {
 
 impl Balance {
     pub(super) fn new(name: &'static str, resolver: Arc<Resolver>, tls: Option<Arc<Tls>>) -> Self {
-        let members = Members { found: resolver.subscribe(), tiers: Vec::new() };
+        let members = Members { found: resolver.subscribe(), tiers: Vec::new(), burst: None };
         Self(Arc::new(Inner {
             name,
             resolver,
@@ -130,8 +141,15 @@ impl Balance {
                 Some(error) => Choice::None(Status::unavailable(&**error)),
                 None => Choice::Wait,
             }
+        } else if let Some(endpoint) = members.next_of_burst() {
+            Choice::Take(endpoint)
         } else {
-            self.choose_of(&members.tiers, extra_tiers)
+            let choice = self.choose_of(&members.tiers, extra_tiers);
+            if let Choice::Take(endpoint) = &choice {
+                let (endpoint, began) = (endpoint.clone(), Instant::now());
+                members.burst = Some(Burst { endpoint, began, calls_left: MAX_BURST - 1 });
+            }
+            choice
         }
     }
 
@@ -155,12 +173,13 @@ impl Balance {
             let first = fastrand::usize(..tier.len());
             let second = (first + fastrand::usize(1..tier.len())) % tier.len();
             let (first, second) = (&tier[first], &tier[second]);
-            self.watch(first);
-            self.watch(second);
             if first.is_available() && second.is_available() {
+                self.watch(first);
+                self.watch(second);
                 return Some(if first.cost() <= second.cost() { first } else { second }.clone());
             }
         }
+        tier.iter().for_each(|endpoint| self.watch(endpoint));
         let available = tier.iter().filter(|endpoint| endpoint.is_available());
         let best = available.min_by(|a, b| a.cost().total_cmp(&b.cost()))?;
         tier.iter().for_each(|endpoint| self.connect(endpoint));
@@ -195,6 +214,8 @@ impl Balance {
         tokio::spawn(async move {
             if !endpoint.check().await || endpoint.has_failed() {
                 balance.take_out(&endpoint);
+            } else {
+                balance.0.changed.notify_waiters();
             }
         });
     }
@@ -235,6 +256,7 @@ impl Members {
         if !self.found.has_changed().unwrap_or(false) {
             return;
         }
+        self.burst = None;
         let found = self.found.borrow_and_update();
         let known: Vec<_> = self.tiers.drain(..).flatten().collect();
         let endpoint = |place: &Place| {
@@ -242,6 +264,15 @@ impl Members {
             same.unwrap_or_else(|| Arc::new(Endpoint::new(place.clone(), tls.clone())))
         };
         self.tiers = found.tiers.iter().map(|tier| tier.iter().map(endpoint).collect()).collect();
+    }
+
+    /// Returns the endpoint of the last call, if this one is made together with it.
+    fn next_of_burst(&mut self) -> Option<Arc<Endpoint>> {
+        let burst = self.burst.as_mut()?;
+        let goes_on =
+            burst.calls_left > 0 && burst.began.elapsed() < BURST && burst.endpoint.is_available();
+        burst.calls_left = burst.calls_left.saturating_sub(1);
+        goes_on.then(|| burst.endpoint.clone())
     }
 }
 
@@ -299,6 +330,10 @@ impl Started {
 impl Drop for Started {
     fn drop(&mut self) {
         let verdict = self.verdict.or_else(|| verdict_of_drop(self.started, self.deadline));
+        if matches!(verdict, Some(Verdict::Unwell | Verdict::Silent)) {
+            // The next call may be this one again.
+            self.balance.lock().burst = None;
+        }
         if self.endpoint.end(self.started.elapsed(), verdict) {
             self.balance.check(&self.endpoint);
         }

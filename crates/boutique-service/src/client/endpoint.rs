@@ -45,6 +45,8 @@ pub(super) struct Endpoint {
     is_out: AtomicBool,
     /// True if it is healthy and has answered no call since it was out: it gets one at a time.
     is_on_trial: AtomicBool,
+    /// True while it is checked because it left a call without an answer: others are called first.
+    is_suspect: AtomicBool,
     is_connecting: AtomicBool,
     is_checking: AtomicBool,
 }
@@ -61,6 +63,7 @@ impl Endpoint {
             checked: AtomicU64::new(0),
             is_out: AtomicBool::new(false),
             is_on_trial: AtomicBool::new(false),
+            is_suspect: AtomicBool::new(false),
             is_connecting: AtomicBool::new(false),
             is_checking: AtomicBool::new(false),
         }
@@ -79,7 +82,7 @@ impl Endpoint {
 
     /// Returns true if a call can be sent now.
     pub(super) fn is_available(&self) -> bool {
-        !self.is_out() && self.connection.is_open()
+        !self.is_out() && !self.is_suspect.load(Ordering::Relaxed) && self.connection.is_open()
     }
 
     /// Returns true if it had a connection at any time.
@@ -139,6 +142,7 @@ impl Endpoint {
             Err(_elapsed) => false,
         };
         self.is_checking.store(false, Ordering::Relaxed);
+        self.is_suspect.store(false, Ordering::Relaxed);
         if is_well {
             self.connection.replace_with(&fresh);
             self.hear();
@@ -182,7 +186,11 @@ impl Endpoint {
         }
         if verdict == Verdict::Silent {
             self.failures.fetch_add(1, Ordering::Relaxed);
-            return !self.is_out.load(Ordering::Relaxed) && self.may_check();
+            let has_to_check = !self.is_out.load(Ordering::Relaxed) && self.may_check();
+            if has_to_check {
+                self.is_suspect.store(true, Ordering::Relaxed);
+            }
+            return has_to_check;
         }
         self.failures.store(0, Ordering::Relaxed);
         self.is_on_trial.store(false, Ordering::Relaxed);
