@@ -200,6 +200,7 @@ async fn frozen_endpoint_is_avoided_and_used_again() -> anyhow::Result<()> {
     replicas[0].proxy.set(Fault::Freeze);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (answered, failed) = load.stop().await;
+    println!("{failed} of {answered} calls failed in the first two seconds");
     assert!(failed <= 20, "{failed} failed of {answered}");
 
     let load = Load::start(&ads);
@@ -282,18 +283,22 @@ async fn calls_fail_at_once_while_nothing_answers() -> anyhow::Result<()> {
         replica.proxy.set(fault);
         let load = Load::start(&ads);
         tokio::time::sleep(Duration::from_secs(2)).await;
+        let mut slowest = Duration::ZERO;
         for _ in 0..20 {
             let began = Instant::now();
             let status = get(&ads).await.unwrap_err();
             assert_eq!(status.code(), Code::Unavailable, "{fault:?}: {status:?}");
-            assert!(began.elapsed() < AT_ONCE, "{fault:?}: {:?}", began.elapsed());
+            slowest = slowest.max(began.elapsed());
         }
+        println!("{fault:?}: calls fail within {slowest:?}");
+        assert!(slowest < AT_ONCE, "{fault:?}: {slowest:?}");
         load.stop().await;
         replica.proxy.set(Fault::None);
         let healed = Instant::now();
         while get(&ads).await.is_err() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        println!("{fault:?}: the first answer {:?} after it is back", healed.elapsed());
         assert!(healed.elapsed() < Duration::from_secs(3), "{fault:?}: {:?}", healed.elapsed());
     }
     Ok(())
