@@ -213,6 +213,23 @@ fn functions_and_files_are_short() {
     }
 }
 
+/// The page of promises names each by tests that exist.
+#[test]
+fn promises_have_tests() {
+    let page = read("docs/reliability.md");
+    let mut named = 0;
+    let tests: String = sources().into_iter().map(read).collect();
+    for name in page.split('`').skip(1).step_by(2) {
+        if name.contains('_')
+            && name.bytes().all(|b| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit())
+        {
+            assert!(tests.contains(&format!("fn {name}()")), "there is no test {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
+}
+
 #[test]
 fn the_readme_has_a_row_for_every_service() {
     let readme = read("README.md");

@@ -224,7 +224,6 @@ async fn every_picture_and_style_of_every_page_is_there() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Bad input H-65.
 #[tokio::test]
 async fn heads_ranges_and_known_tags_are_answered_right() -> anyhow::Result<()> {
     let (mut visitor, _shop, ..) = open(&Env::default()).await?;
@@ -312,7 +311,6 @@ async fn switches_change_what_they_say() -> anyhow::Result<()> {
         .post("/online-boutique/cart", &[("product_id", "OLJCESPC7Z"), ("quantity", "1")])
         .await;
     assert_eq!(added.header(header::LOCATION), "/online-boutique/cart");
-    // Bad input H-71.
     for path in ["/", "/cart", "/_healthz"] {
         assert_eq!(visitor.get(path).await.status, 404, "{path}");
     }
@@ -373,7 +371,6 @@ async fn the_assistant_and_the_packaging_service_are_asked_where_they_are() -> a
         (answer.status.as_u16(), &*answer.body),
         (200, "{\"message\":\"Try [6E92ZMYYFZ]\"}\n")
     );
-    // Bad input H-64.
     for (body, status) in
         [("{".to_owned(), 400), ("[]".to_owned(), 400), ("x".repeat(2 << 20), 413)]
     {
@@ -382,7 +379,7 @@ async fn the_assistant_and_the_packaging_service_are_asked_where_they_are() -> a
     Ok(())
 }
 
-/// Bad input H-70: what a catalogue says is text, wherever it stands.
+/// What a catalogue says is text, wherever it stands.
 #[tokio::test]
 async fn a_catalogue_cannot_write_markup() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;

@@ -1,4 +1,4 @@
-//! Promise G1: card numbers and CVVs, of good requests and bad, are in nothing that the shop says,
+//! Card numbers and CVVs, of good requests and bad, are in nothing that the shop says,
 //! exports or stores.
 
 use boutique_proto::{

@@ -37,7 +37,7 @@ async fn the_form_as_it_stands_makes_an_order() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad inputs H-41 to H-55: refused with upstream's words, and the cart is still there.
+/// A form that breaks a rule is refused with upstream's words, and the cart is still there.
 #[tokio::test]
 async fn a_form_that_breaks_a_rule_is_refused_with_upstreams_words() -> anyhow::Result<()> {
     let (mut visitor, _shop, ..) = open(&Env::default()).await?;
@@ -78,7 +78,7 @@ async fn a_form_that_breaks_a_rule_is_refused_with_upstreams_words() -> anyhow::
     Ok(())
 }
 
-/// Bad inputs H-43, H-46, H-49, H-51: unusual, but right.
+/// Forms that are unusual and right.
 #[tokio::test]
 async fn an_unusual_form_makes_an_order_too() -> anyhow::Result<()> {
     let (mut visitor, _shop, ..) = open(&Env::default()).await?;
@@ -102,7 +102,6 @@ async fn an_unusual_form_makes_an_order_too() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad input H-56, promise A9.
 #[tokio::test]
 async fn an_empty_cart_is_not_an_order() -> anyhow::Result<()> {
     let (mut visitor, _shop, ..) = open(&Env::default()).await?;
@@ -114,7 +113,6 @@ async fn an_empty_cart_is_not_an_order() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad input H-72.
 #[tokio::test]
 async fn a_thousand_adds_at_once_are_all_counted() -> anyhow::Result<()> {
     let (mut visitor, _shop, ..) = open(&Env::default()).await?;

@@ -154,7 +154,6 @@ async fn pages_of_a_catalog_that_is_out_are_made_from_a_copy() -> anyhow::Result
     Ok(())
 }
 
-/// Promise G3.
 #[tokio::test]
 async fn an_error_page_says_when_to_come_back_and_nothing_of_what_happened() -> anyhow::Result<()> {
     let (_, _shop, env, registry) = open(&Env::default()).await?;
@@ -206,7 +205,7 @@ impl ShippingService for NoTruck {
     }
 }
 
-/// Defect D7, as far as it goes without a ledger: who was charged for what can be told from the log.
+/// As far as that goes without a store of orders: who was charged for what can be told from the log.
 #[tokio::test]
 async fn a_charge_without_a_shipment_leaves_one_line_to_reconcile_it_by() -> anyhow::Result<()> {
     let app = Router::grpc(shipping_service::into_server(NoTruck));

@@ -14,7 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use boutique_test::{Process, Processes, Visitor, binary, settings};
 
-/// Bad inputs C-01 and C-03, promise E10: exit code 2, and one line that names the setting.
+/// With exit code 2.
 #[tokio::test]
 async fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() -> anyhow::Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0").await?;
@@ -207,7 +207,7 @@ async fn upstreams_mix_meets_no_failure_in_ten() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Promise E2 and trap T3: a peer that connected and says nothing does not hold up the drain.
+/// A peer that connected and says nothing does not hold up the drain.
 #[tokio::test]
 async fn a_stop_finishes_what_is_in_flight_and_waits_for_no_silent_peer() -> anyhow::Result<()> {
     let slow = settings([
@@ -313,7 +313,7 @@ async fn a_second_signal_leaves_at_once() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Promise E4: as the first process of a namespace, where the kernel ignores signals that have no
+/// As the first process of a namespace, where the kernel ignores signals that have no
 /// handler.
 #[tokio::test]
 async fn it_stops_as_process_one_too() -> anyhow::Result<()> {
@@ -338,7 +338,7 @@ async fn it_stops_as_process_one_too() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Promise E7, with room for a machine that does other things too; the figure is the benchmark's.
+/// With room for a machine that does other things too; the figure is the benchmark's.
 #[tokio::test]
 async fn the_shop_opens_in_no_time_and_says_where() -> anyhow::Result<()> {
     let began = Instant::now();

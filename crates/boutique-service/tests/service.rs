@@ -95,7 +95,7 @@ async fn tell(ads: &Ads, order: &str) -> Result<AdResponse, Status> {
     ads.get_ads(AdRequest { context_keys: vec![order.to_owned()] }).await
 }
 
-/// Promises C2 and F6, trap T6: the same over the wire and by a function call.
+/// The same over the wire and by a function call.
 async fn behaves(service: &Obedient, ads: Ads) -> anyhow::Result<()> {
     let panicked = tell(&ads, "panic").await.unwrap_err();
     assert_eq!((panicked.code(), panicked.message()), (Code::Internal, "internal error"));
@@ -178,7 +178,7 @@ async fn a_stop_does_not_wait_for_a_caller_who_is_silent() -> anyhow::Result<()>
     Ok(())
 }
 
-/// Trap T4: a graceful stop costs no call, because what was never processed is sent again, and
+/// A graceful stop costs no call, because what was never processed is sent again, and
 /// what was processed is answered; and nothing is ever processed twice.
 #[tokio::test]
 async fn rolling_over_to_new_replicas_loses_no_call_and_repeats_none() -> anyhow::Result<()> {
@@ -340,7 +340,7 @@ async fn a_message_that_does_not_come_is_not_waited_for() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Promise E1: a kept connection is not closed under a request that is on its way. While a service that
+/// A kept connection is not closed under a request that is on its way. While a service that
 /// is about to stop serves on, each answer tells its client that the connection ends with it.
 #[tokio::test]
 async fn a_kept_connection_ends_with_an_answer_once_a_stop_has_begun() -> anyhow::Result<()> {

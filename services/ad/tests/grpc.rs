@@ -43,7 +43,6 @@ async fn a_category_shows_its_own_ads() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad input G-46.
 #[tokio::test]
 async fn no_category_or_an_unknown_one_shows_two_random_ads() -> anyhow::Result<()> {
     let (mut ads, _running) = ads().await?;

@@ -98,7 +98,6 @@ async fn upstreams_searches_find_what_they_find_there() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad inputs G-40, G-41, G-42.
 #[tokio::test]
 async fn strange_questions_get_plain_answers() -> anyhow::Result<()> {
     let (mut catalog, _running) = catalog().await?;
@@ -141,7 +140,7 @@ fn kill(signal: &str) {
     assert!(status.unwrap().success());
 }
 
-/// Bad input C-06, and defect D39: the last good list stays.
+/// The last good list stays.
 #[tokio::test]
 async fn signals_switch_reading_on_every_call_and_a_bad_file_changes_nothing() -> anyhow::Result<()>
 {
@@ -162,7 +161,7 @@ async fn signals_switch_reading_on_every_call_and_a_bad_file_changes_nothing() -
     write(&path, "third");
     assert_eq!(ids(&mut catalog).await?, ["third"]);
 
-    // Bad input C-06: whatever is being written, a call sees one whole list.
+    // Whatever is being written, a call sees one whole list.
     let mut readers = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let mut catalog = catalog.clone();
@@ -217,7 +216,6 @@ async fn a_price_may_be_zero_or_in_another_currency() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad input C-05.
 #[tokio::test]
 async fn a_list_that_cannot_be_sold_from_stops_the_start_and_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -225,7 +225,7 @@ async fn totals_of_random_carts_are_upstreams_to_the_cent() -> anyhow::Result<()
     Ok(())
 }
 
-/// Bad inputs G-14, G-18: upstream loses nanos on equal codes and breaks on negative amounts.
+/// Upstream loses nanos on equal codes and breaks on negative amounts.
 #[tokio::test]
 async fn an_amount_in_its_own_currency_stays_what_it_is() -> anyhow::Result<()> {
     let (mut currency, _running) = currency().await?;
@@ -239,7 +239,6 @@ async fn an_amount_in_its_own_currency_stays_what_it_is() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Bad inputs G-11, G-12, G-13, G-16.
 #[tokio::test]
 async fn what_has_no_rate_or_is_no_amount_is_refused() -> anyhow::Result<()> {
     let (mut currency, _running) = currency().await?;

@@ -252,7 +252,6 @@ async fn without_a_mail_server_every_order_is_confirmed_in_the_log() -> anyhow::
     Ok(())
 }
 
-/// Bad inputs G-39, G-47, H-42.
 #[tokio::test]
 async fn what_cannot_be_confirmed_is_refused() -> anyhow::Result<()> {
     let (channel, _running) = loopback(SERVICE, &Env::default(), routes).await?;
@@ -300,7 +299,7 @@ async fn an_order_that_lacks_something_is_confirmed() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad input G-47: promised in 100 ms, asserted with room for a busy machine.
+/// Within 100 ms; the bound has room for a busy machine.
 #[tokio::test]
 async fn an_order_of_ten_thousand_lines_is_confirmed_in_time() -> anyhow::Result<()> {
     let (channel, _running) = loopback(SERVICE, &Env::default(), routes).await?;

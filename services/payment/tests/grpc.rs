@@ -76,7 +76,6 @@ async fn a_refusal_says_why_in_upstreams_words() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad inputs G-19 to G-25.
 #[tokio::test]
 async fn a_charge_that_makes_no_sense_is_refused() -> anyhow::Result<()> {
     let (mut payment, _running) = payment().await?;

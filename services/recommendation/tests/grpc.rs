@@ -79,7 +79,6 @@ async fn what_is_in_view_is_not_suggested() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad input G-44.
 #[tokio::test]
 async fn nothing_is_suggested_from_an_empty_catalogue() -> anyhow::Result<()> {
     let (mut recommendation, _catalog, _running) = start(Some(&[])).await?;

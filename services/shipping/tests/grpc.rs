@@ -59,7 +59,6 @@ async fn a_parcel_gets_a_tracking_id() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad inputs G-31, G-32.
 #[tokio::test]
 async fn a_parcel_without_a_usable_address_is_refused() -> anyhow::Result<()> {
     let (mut shipping, _running) = shipping().await?;

@@ -96,7 +96,6 @@ async fn a_cart_in_redis_behaves_as_upstreams() -> anyhow::Result<()> {
     behaves_as_upstreams(&mut carts).await
 }
 
-/// Bad inputs G-01 to G-07.
 async fn refuses_what_does_not_fit(carts: &mut Carts) -> anyhow::Result<()> {
     let user = new_user();
     let long = "x".repeat(129);
@@ -147,7 +146,7 @@ async fn a_cart_in_redis_refuses_what_does_not_fit() -> anyhow::Result<()> {
     refuses_what_does_not_fit(&mut carts).await
 }
 
-/// Promise B1: no acknowledged add is lost, whoever else is writing, and none takes too long.
+/// No acknowledged add is lost, whoever else is writing, and none takes too long.
 #[tokio::test]
 async fn sixty_four_writers_on_two_replicas_lose_nothing() -> anyhow::Result<()> {
     const WRITERS: usize = 64;
@@ -200,7 +199,6 @@ fn upstream_reads(redis: &RedisServer, user: &str) -> anyhow::Result<Cart> {
     Ok(Cart::decode(fields.2.as_slice())?)
 }
 
-/// Promise B8.
 #[tokio::test]
 async fn upstreams_carts_are_read_and_written_in_place() -> anyhow::Result<()> {
     let redis = RedisServer::start(&[])?;
@@ -296,7 +294,6 @@ async fn emptying_keeps_the_key_as_upstream_does() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Promise B9.
 #[tokio::test]
 async fn a_cart_expires_when_nobody_writes_to_it() -> anyhow::Result<()> {
     let redis = RedisServer::start(&[])?;
@@ -316,7 +313,6 @@ async fn a_cart_expires_when_nobody_writes_to_it() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bad input G-09.
 #[tokio::test]
 async fn a_key_that_holds_something_else_is_an_internal_error_with_a_fixed_text()
 -> anyhow::Result<()> {
@@ -393,7 +389,7 @@ async fn redis_is_reached_as_user_with_password_in_a_database_over_tls() -> anyh
         assert_eq!(server.command(&["-n", database, "EXISTS", "u"])?.trim(), "1", "{address}");
     }
 
-    // Bad input C-07: an untrusted certificate, a wrong password, a database that is not there, and
+    // An untrusted certificate, a wrong password, a database that is not there, and
     // something that is no Redis at all.
     let web = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let not_redis = web.local_addr()?;
@@ -412,7 +408,7 @@ async fn redis_is_reached_as_user_with_password_in_a_database_over_tls() -> anyh
     Ok(())
 }
 
-/// Bad input C-07, as far as the start can know.
+/// As far as the start can know.
 #[tokio::test]
 async fn a_wrong_setting_stops_the_start_and_hides_the_password() {
     for (setting, value) in [

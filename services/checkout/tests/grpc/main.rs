@@ -100,7 +100,7 @@ async fn independent_steps_run_together() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Promise C1, and the trace on every edge.
+/// The deadline and the trace, on every edge.
 #[tokio::test]
 async fn every_call_carries_a_deadline_within_the_callers_and_its_trace() -> anyhow::Result<()> {
     let stub = Stub::with_items(&[("a", 1)]);
@@ -132,7 +132,7 @@ async fn every_call_carries_a_deadline_within_the_callers_and_its_trace() -> any
     Ok(())
 }
 
-/// Bad inputs G-33 to G-39: refused before any other service is asked for anything that costs.
+/// Refused before any other service is asked for anything that costs.
 #[tokio::test]
 async fn an_order_that_cannot_be_is_refused_before_any_call() -> anyhow::Result<()> {
     let stub = Stub::with_items(&[("a", 1)]);
@@ -305,7 +305,7 @@ async fn a_step_that_hangs_ends_at_its_deadline() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Trap T7: a caller who is gone drops its request, not the order.
+/// A caller who is gone drops its request, not the order.
 #[tokio::test]
 async fn an_order_that_is_being_charged_survives_its_caller() -> anyhow::Result<()> {
     let stub = Stub::with_items(&[("a", 1)]);
@@ -343,7 +343,6 @@ async fn a_drain_waits_for_an_order_whose_caller_is_gone() -> anyhow::Result<()>
     Ok(())
 }
 
-/// Bad input C-01.
 #[tokio::test]
 async fn a_missing_address_stops_the_start_and_is_named() -> anyhow::Result<()> {
     let (complete, _running) = Stub::default().start().await?;
