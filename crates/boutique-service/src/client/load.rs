@@ -10,7 +10,7 @@ const RISE: f64 = 0.3;
 /// The average after a failure, at least: an endpoint that fails fast must not look fast.
 const PENALTY: Duration = Duration::from_secs(1);
 /// Averages below this count as equal, because the noise of a machine is as large. It is that of a new endpoint, too.
-const FLOOR: Duration = Duration::from_millis(1);
+const FLOOR: Duration = Duration::from_millis(5);
 
 /// The load of one endpoint. Times are since any fixed instant.
 #[derive(Debug, Default)]
