@@ -273,7 +273,7 @@ async fn failing_endpoint_is_avoided() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the only endpoint does not answer, calls fail at once, and succeed as soon as it does.
+/// While the only endpoint does not answer, calls fail at once; they succeed as soon as it does.
 #[tokio::test]
 async fn calls_fail_at_once_while_nothing_answers() -> anyhow::Result<()> {
     for fault in [Fault::Refuse, Fault::Freeze] {
@@ -337,7 +337,7 @@ async fn endpoint_that_is_slow_and_well_stays() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What stands after a semicolon is called when nothing before it answers.
+/// Addresses after a semicolon are called when none before it answers.
 #[tokio::test]
 async fn next_addresses_are_called_while_the_first_do_not_answer() -> anyhow::Result<()> {
     // Each of the callers may be waiting for one that freezes.

@@ -1,8 +1,6 @@
 //! A TCP proxy between a caller and a service, with faults on demand.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -29,7 +27,6 @@ pub enum Fault {
 pub struct FaultyProxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
-    accepted: Arc<AtomicUsize>,
     _accepting: AbortOnDropHandle<std::io::Result<()>>,
 }
 
@@ -38,20 +35,15 @@ impl FaultyProxy {
     pub async fn start(service: impl ToString) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (fault, accepted) = (watch::Sender::new(Fault::None), Arc::<AtomicUsize>::default());
-        let accepting = accept(listener, service.to_string(), fault.subscribe(), accepted.clone());
+        let fault = watch::Sender::new(Fault::None);
+        let accepting = accept(listener, service.to_string(), fault.subscribe());
         let accepting = AbortOnDropHandle::new(tokio::spawn(accepting));
-        Ok(Self { address, fault, accepted, _accepting: accepting })
+        Ok(Self { address, fault, _accepting: accepting })
     }
 
     /// Returns the address to call instead of the service's.
     pub fn address(&self) -> String {
         self.address.to_string()
-    }
-
-    /// Returns the number of connections accepted so far.
-    pub fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::SeqCst)
     }
 
     /// Switches to another fault.
@@ -64,7 +56,6 @@ async fn accept(
     listener: TcpListener,
     service: String,
     mut fault: watch::Receiver<Fault>,
-    accepted: Arc<AtomicUsize>,
 ) -> std::io::Result<()> {
     let address = listener.local_addr()?;
     let mut listener = Some(listener);
@@ -79,7 +70,6 @@ async fn accept(
         };
         tokio::select! {
             near = open.accept() => {
-                accepted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(connect(near?.0, service.clone(), fault.clone()));
             }
             changed = fault.changed() => if changed.is_err() { return Ok(()) },

@@ -22,7 +22,7 @@ use crate::tls::Tls;
 /// The time in which calls count as made together, and the most that do.
 const BURST: Duration = Duration::from_micros(200);
 const MAX_BURST: u32 = 16;
-/// How long a connection to a preferred endpoint may take before the next ones are tried, too.
+/// The time that a connection to a preferred endpoint has before the next ones are tried, too.
 const HEAD_START: Duration = Duration::from_millis(50);
 /// The pause before an endpoint that is out is checked. It doubles with each check.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -95,7 +95,7 @@ impl Balance {
     }
 
     /// Returns the average time of an answer, whichever endpoint gives it.
-    fn typical(&self) -> Duration {
+    pub(super) fn typical(&self) -> Duration {
         Duration::from_nanos(self.0.typical.load(Ordering::Relaxed))
     }
 
@@ -323,7 +323,7 @@ impl Started {
             self.balance.observe(self.started.elapsed());
         }
         self.verdict = Some(verdict);
-        result.map_err(|error| error.with_typical(self.balance.typical()))
+        result
     }
 }
 

@@ -155,8 +155,8 @@ impl Channel {
             Route::Network { balances, budget } => {
                 let message = grpc::encode(&message);
                 let is_repeatable = self.method(R::PATH).is_some_and(|known| known.is_repeatable);
-                let retry = Retry::new(budget.clone(), is_repeatable);
                 let balance = of_this_thread(balances);
+                let retry = Retry::new(balance.clone(), budget.clone(), is_repeatable);
                 // Boxed, so that calls inside the process do not carry it with them.
                 let answer = Box::pin(call_over(balance, retry, Request::new(info, message)));
                 grpc::decode(R::PATH.trim_start_matches('/'), answer.await?)

@@ -41,7 +41,7 @@ pub(super) struct TransportError {
     pub(super) kind: TransportErrorKind,
 }
 
-/// What is known of a call that has no answer.
+/// The way in which a call failed that has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TransportErrorKind {
     /// There is no connection; the call was certainly never processed.

@@ -25,7 +25,7 @@ const MAX_FAILURES: u32 = 5;
 const MAX_SILENCE: Duration = Duration::from_secs(1);
 /// The least time between two checks of an endpoint that is not out.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a check of health may take, with its connection.
+/// The timeout of a health check, its connection included.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(500);
 /// A call that waited less than this before its deadline says nothing about the endpoint.
 const MIN_PATIENCE: Duration = Duration::from_millis(50);

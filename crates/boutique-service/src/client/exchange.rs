@@ -1,7 +1,6 @@
 //! A unary call over a transport, and what its failure says.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tonic::{Code, Status};
@@ -12,7 +11,7 @@ use crate::grpc;
 use crate::layers::{Request, RequestInfo, is_server_error};
 use crate::net::Target;
 
-/// What a call says about its endpoint.
+/// The state of an endpoint, as one call shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It answers.
@@ -28,13 +27,11 @@ pub(super) struct CallError {
     pub(super) status: Status,
     /// `None` if the peer answered with this status, or no peer was called.
     pub(super) transport: Option<TransportErrorKind>,
-    /// The average time of an answer.
-    pub(super) typical: Duration,
 }
 
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
-        Self { status, transport: None, typical: Duration::ZERO }
+        Self { status, transport: None }
     }
 }
 
@@ -48,14 +45,10 @@ impl CallError {
     pub(super) fn of_transport(info: &RequestInfo, error: TransportError) -> Self {
         let transport = Some(error.kind);
         let status = grpc::unavailable(info.rpc(), error.into_cause());
-        Self { status, transport, typical: Duration::ZERO }
+        Self { status, transport }
     }
 
-    pub(super) fn with_typical(self, typical: Duration) -> Self {
-        Self { typical, ..self }
-    }
-
-    /// Returns what the error says about the endpoint.
+    /// Returns the state of the endpoint that gave this error.
     pub(super) fn verdict(&self) -> Verdict {
         match self.transport {
             Some(TransportErrorKind::NotConnected | TransportErrorKind::Broken) => Verdict::Silent,

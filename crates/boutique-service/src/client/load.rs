@@ -1,4 +1,4 @@
-//! How busy an endpoint is, as its caller sees it: a moving average of its answer times, and the calls in flight.
+//! The load of an endpoint, as its caller sees it: a moving average of its answer times, and the calls in flight.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;

@@ -23,7 +23,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(250);
 /// The most addresses of one name that are called.
 const MAX_ADDRESSES: usize = 64;
 
-/// Where an endpoint is.
+/// The address of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) target: Arc<Target>,

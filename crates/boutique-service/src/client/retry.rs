@@ -10,6 +10,7 @@ use tonic::Code;
 use tower::retry::Policy;
 use tower::retry::budget::{Budget as _, TpsBudget};
 
+use super::balance::Balance;
 use super::connection::TransportErrorKind;
 use super::exchange::CallError;
 use crate::layers::Request;
@@ -19,14 +20,15 @@ use crate::layers::Request;
 /// load of a peer that fails.
 #[derive(Clone)]
 pub(super) struct Retry {
+    balance: Balance,
     budget: Arc<TpsBudget>,
     is_repeatable: bool,
     retries_left: u32,
 }
 
 impl Retry {
-    pub(super) fn new(budget: Arc<TpsBudget>, is_repeatable: bool) -> Self {
-        Self { budget, is_repeatable, retries_left: 1 }
+    pub(super) fn new(balance: Balance, budget: Arc<TpsBudget>, is_repeatable: bool) -> Self {
+        Self { balance, budget, is_repeatable, retries_left: 1 }
     }
 
     /// A tenth of the calls of ten seconds, and 3 a second.
@@ -37,7 +39,7 @@ impl Retry {
     fn allows(&self, request: &Request<Bytes>, error: &CallError) -> bool {
         let time_left = || {
             let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-            request.info.deadline.is_none_or(|end| left(end) > error.typical.mul_f64(1.5))
+            request.info.deadline.is_none_or(|end| left(end) > self.balance.typical().mul_f64(1.5))
         };
         match error.transport {
             Some(TransportErrorKind::Refused) => true,

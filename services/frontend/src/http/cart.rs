@@ -149,14 +149,15 @@ async fn bill(
     for (item, priced) in found {
         let mut line =
             Line { product_id: item.product_id.clone(), quantity: item.quantity, sold: None };
-        if let (Some(priced), Some(price)) = (&priced, priced.as_ref().and_then(|_| prices.next()))
+        if let Some(priced) = priced
+            && let Some(price) = prices.next()
         {
             let price = times(price, item.quantity).map_err(not_added)?;
             total = Some(match total {
                 None => price,
                 Some(sum) => sum.checked_add(price).map_err(|error| not_added(internal(error)))?,
             });
-            line.sold = Some(Sold { priced: priced.clone(), shown: domain::price(price) });
+            line.sold = Some(Sold { priced, shown: domain::price(price) });
         }
         lines.push(line);
     }
