@@ -187,21 +187,28 @@ all_same() {
   same "$work/all.yaml"
 }
 
+# ad_service_at PORT: the caller reaches a pod of the ad service that stays; others may still be on their way down.
+ad_service_at() {
+  local address
+  address=$(shop get pod --selector app=adservice -o json |
+    jq --raw-output 'first(.items[] | select(.metadata.deletionTimestamp == null) | .status.podIP // empty)')
+  [[ $address ]] || return 1
+  reaches caller "$address:$1"
+}
 # meshes: where a mesh's port is open a connection is refused by the pod, which has no proxy here; elsewhere it is dropped.
 meshes() {
   space=small-helm3
-  local address mesh port
+  local mesh port
   shop delete pod caller --ignore-not-found --wait
   pod caller frontend boutique.test/probe:1 serve :9000
   shop wait --for condition=Ready --timeout 30s pod/caller
   for mesh in istio-ambient=15008 linkerd=4143 =15008; do
     port=${mesh#*=}
     in_cluster helm3 upgrade --namespace "$space" adservice charts/microservice --values values/ad-service-values.yaml --set "mesh=${mesh%=*}" --wait --timeout 60s
-    address=$(shop get pod --selector app=adservice -o jsonpath='{.items[0].status.podIP}')
     if [[ $mesh == =* ]]; then
-      eventually 20 refused "i/o timeout" reaches caller "$address:$port"
+      eventually 20 refused "i/o timeout" ad_service_at "$port"
     else
-      eventually 20 refused "connection refused" reaches caller "$address:$port"
+      eventually 20 refused "connection refused" ad_service_at "$port"
     fi
   done
   shop delete pod caller --wait
