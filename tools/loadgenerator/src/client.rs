@@ -209,6 +209,11 @@ impl Cookies {
         self.header = HeaderValue::try_from(text).ok();
     }
 
+    /// Returns the value of a cookie.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
     fn keep<T>(&mut self, response: &Response<T>) {
         let lines = response.headers().get_all(header::SET_COOKIE).iter();
         for line in lines.filter_map(|line| line.to_str().ok()) {

@@ -65,6 +65,8 @@ pub(crate) struct Step {
     pub(crate) rps: f64,
     pub(crate) seconds: f64,
     pub(crate) row: Row,
+    /// Microseconds that failed requests took.
+    pub(crate) failed: Histogram<u64>,
     /// Arrivals that were given up because the step had failed.
     pub(crate) abandoned: u64,
 }
@@ -113,7 +115,27 @@ impl Row {
 
     /// A percentile in milliseconds.
     pub(crate) fn millis(&self, percentile: f64) -> f64 {
-        self.latency.value_at_percentile(percentile) as f64 / 1e3
+        millis(&self.latency, percentile)
+    }
+}
+
+/// A percentile in milliseconds.
+pub(crate) fn millis(latency: &Histogram<u64>, percentile: f64) -> f64 {
+    latency.value_at_percentile(percentile) as f64 / 1e3
+}
+
+impl Step {
+    /// Microseconds that requests took that did not fail.
+    pub(crate) fn succeeded(&self) -> Histogram<u64> {
+        let mut latency = self.row.latency.clone();
+        // Each of them was recorded in both.
+        let _ = latency.subtract(&self.failed);
+        latency
+    }
+
+    /// Requests per second that did not fail.
+    pub(crate) fn goodput(&self) -> f64 {
+        (self.row.requests() - self.row.failures) as f64 / self.seconds.max(1e-9)
     }
 }
 
@@ -155,6 +177,9 @@ impl Record {
         inner.lag.saturating_record(micros(start.sent.saturating_duration_since(start.due)));
         if let Some(step) = inner.steps.last_mut() {
             step.row.add(latency, failed);
+            if failed {
+                step.failed.saturating_record(latency);
+            }
         }
         if let Err(error) = outcome {
             let reason = format!("{} {}: {error:#}", route.method, route.name);
@@ -198,7 +223,8 @@ impl Record {
 
     /// Begins a part of the plan; what ends from now on belongs to it.
     pub(crate) fn begin_step(&self, rps: f64) {
-        let step = Step { rps, seconds: 0.0, row: Row::default(), abandoned: 0 };
+        let (row, failed) = (Row::default(), Row::default().latency);
+        let step = Step { rps, seconds: 0.0, row, failed, abandoned: 0 };
         self.inner.borrow_mut().steps.push(step);
     }
 

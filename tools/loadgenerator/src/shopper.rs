@@ -229,9 +229,11 @@ impl Shopper {
     async fn set_currency(&mut self, currency: &'static str) -> Flow {
         let form = format!("currency_code={currency}");
         self.request(POST_CURRENCY, "/setCurrency", form, |user, answer| {
-            let page = answer?;
-            user.currency = currency;
-            user.judge(&page, HOME)
+            // The page after it may fail although the currency changed.
+            if user.cookies.get("shop_currency") == Some(currency) {
+                user.currency = currency;
+            }
+            user.judge(&answer?, HOME)
         })
         .await
     }

@@ -1,10 +1,11 @@
 //! Everything as JSON: times in milliseconds, rates per second, shares 0 to 1.
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::record::Row;
+use crate::record::millis;
 
 /// Latencies of some requests.
 #[derive(Serialize)]
@@ -19,16 +20,17 @@ struct Latency {
     max: f64,
 }
 
-fn latency(row: &Row) -> Latency {
+fn latency(latency: &Histogram<u64>) -> Latency {
+    let at = |percentile| millis(latency, percentile);
     Latency {
-        mean: row.latency.mean() / 1e3,
-        min: row.latency.min() as f64 / 1e3,
-        p50: row.millis(50.0),
-        p90: row.millis(90.0),
-        p95: row.millis(95.0),
-        p99: row.millis(99.0),
-        p999: row.millis(99.9),
-        max: row.latency.max() as f64 / 1e3,
+        mean: latency.mean() / 1e3,
+        min: latency.min() as f64 / 1e3,
+        p50: at(50.0),
+        p90: at(90.0),
+        p95: at(95.0),
+        p99: at(99.0),
+        p999: at(99.9),
+        max: latency.max() as f64 / 1e3,
     }
 }
 
@@ -38,14 +40,15 @@ pub(crate) fn document(report: &Report) -> Value {
     let routes = record.rows.iter().map(|(route, row)| {
         json!({
             "method": route.method, "name": route.name,
-            "requests": row.requests(), "failures": row.failures, "latency_ms": latency(row),
+            "requests": row.requests(), "failures": row.failures, "latency_ms": latency(&row.latency),
         })
     });
     let steps = record.steps.iter().map(|step| {
         json!({
             "rps": step.rps, "seconds": step.seconds, "abandoned": step.abandoned,
             "requests": step.row.requests(), "failures": step.row.failures,
-            "latency_ms": latency(&step.row),
+            "latency_ms": latency(&step.row.latency), "goodput_rps": step.goodput(),
+            "succeeded_ms": latency(&step.succeeded()), "failed_ms": latency(&step.failed),
         })
     });
     let seconds = record.points.iter().map(|point| {
@@ -73,7 +76,7 @@ pub(crate) fn document(report: &Report) -> Value {
         "failures": record.all.failures,
         "error_ratio": record.all.error_ratio(),
         "rps": report.rate(),
-        "latency_ms": latency(&record.all),
+        "latency_ms": latency(&record.all.latency),
         "lag_ms": {
             "p99": record.lag.value_at_percentile(99.0) as f64 / 1e3,
             "max": record.lag.max() as f64 / 1e3,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Report;
-use crate::record::{Inner, Row};
+use crate::record::{Inner, Row, millis};
 
 /// Every kind of request, all of them together, and what failed.
 pub(crate) fn table(record: &Inner, took: Duration) -> String {
@@ -51,6 +51,18 @@ pub(crate) fn summary(report: &Report) -> String {
             step.row.failures,
             step.abandoned,
         );
+        if step.row.failures > 0 {
+            let succeeded = step.succeeded();
+            let _ = writeln!(
+                text,
+                "         {:>8.1} succeeded/s: p50 {:.1} ms, p99 {:.1} ms; failures: p50 {:.1} ms, p99 {:.1} ms",
+                step.goodput(),
+                millis(&succeeded, 50.0),
+                millis(&succeeded, 99.0),
+                millis(&step.failed, 50.0),
+                millis(&step.failed, 99.0),
+            );
+        }
     }
     if let Some(capacity) = report.capacity {
         let _ = writeln!(text, "capacity {capacity:.0} requests/s");
