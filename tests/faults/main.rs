@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod names;
+mod overload;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

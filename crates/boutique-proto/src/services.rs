@@ -39,6 +39,54 @@ pub struct MethodSpec {
     pub timeout: Duration,
     /// True if a call may be repeated although the first one may have been processed.
     pub idempotent: bool,
+    /// Its criticality for callers that say nothing of theirs.
+    pub criticality: Criticality,
+}
+
+/// The order in which an overloaded server refuses requests: the least first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Criticality {
+    /// Left out without much harm.
+    Sheddable,
+    /// A page, or what one needs.
+    #[default]
+    Critical,
+    /// An order.
+    CriticalPlus,
+}
+
+impl Criticality {
+    /// The metadata key that carries it from service to service.
+    pub const KEY: &'static str = "criticality";
+
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Sheddable, "sheddable"),
+        (Self::Critical, "critical"),
+        (Self::CriticalPlus, "critical_plus"),
+    ];
+
+    /// Returns its value in metadata.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(known, _)| *known == self).map_or("", |(_, text)| text)
+    }
+
+    /// Returns the criticality that a value in metadata says, if it says one.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| known.as_bytes() == text).map(|(known, _)| *known)
+    }
+
+    /// Returns that of a call to a method with `self` during a request with `request`: what is called for something that
+    /// can be left out can be left out, too.
+    #[must_use]
+    pub fn within(self, request: Self) -> Self {
+        if self == Self::Sheddable {
+            self
+        } else if request == Self::Sheddable {
+            request
+        } else {
+            self.max(request)
+        }
+    }
 }
 
 impl ServiceSpec {
@@ -62,12 +110,18 @@ impl MethodSpec {
 
 /// A method that may be repeated.
 const fn read(path: &'static str, timeout_key: &'static str, millis: u64) -> MethodSpec {
-    MethodSpec { path, timeout_key, timeout: Duration::from_millis(millis), idempotent: true }
+    let (timeout, criticality) = (Duration::from_millis(millis), Criticality::Critical);
+    MethodSpec { path, timeout_key, timeout, idempotent: true, criticality }
 }
 
 /// A method that may have an effect each time it is called.
 const fn effect(path: &'static str, timeout_key: &'static str, millis: u64) -> MethodSpec {
     MethodSpec { idempotent: false, ..read(path, timeout_key, millis) }
+}
+
+/// The same method with another criticality.
+const fn with(criticality: Criticality, method: MethodSpec) -> MethodSpec {
+    MethodSpec { criticality, ..method }
 }
 
 /// Chooses text ads for a context.
@@ -76,7 +130,10 @@ pub const AD: ServiceSpec = ServiceSpec {
     port: 9555,
     addr_key: "AD_SERVICE_ADDR",
     threads: Threads::One,
-    methods: &[read("/hipstershop.AdService/GetAds", "AD_TIMEOUT", 100)],
+    methods: &[with(
+        Criticality::Sheddable,
+        read("/hipstershop.AdService/GetAds", "AD_TIMEOUT", 100),
+    )],
 };
 
 /// Keeps carts.
@@ -119,7 +176,10 @@ pub const PAYMENT: ServiceSpec = ServiceSpec {
     port: 50051,
     addr_key: "PAYMENT_SERVICE_ADDR",
     threads: Threads::One,
-    methods: &[effect("/hipstershop.PaymentService/Charge", "PAYMENT_TIMEOUT", 3_000)],
+    methods: &[with(
+        Criticality::CriticalPlus,
+        effect("/hipstershop.PaymentService/Charge", "PAYMENT_TIMEOUT", 3_000),
+    )],
 };
 
 /// Lists, finds and searches products.
@@ -143,7 +203,10 @@ pub const SHIPPING: ServiceSpec = ServiceSpec {
     threads: Threads::One,
     methods: &[
         read("/hipstershop.ShippingService/GetQuote", "SHIPPING_QUOTE_TIMEOUT", 500),
-        effect("/hipstershop.ShippingService/ShipOrder", "SHIPPING_TIMEOUT", 2_000),
+        with(
+            Criticality::CriticalPlus,
+            effect("/hipstershop.ShippingService/ShipOrder", "SHIPPING_TIMEOUT", 2_000),
+        ),
     ],
 };
 
@@ -153,10 +216,13 @@ pub const RECOMMENDATION: ServiceSpec = ServiceSpec {
     port: 8080,
     addr_key: "RECOMMENDATION_SERVICE_ADDR",
     threads: Threads::One,
-    methods: &[read(
-        "/hipstershop.RecommendationService/ListRecommendations",
-        "RECOMMENDATION_TIMEOUT",
-        200,
+    methods: &[with(
+        Criticality::Sheddable,
+        read(
+            "/hipstershop.RecommendationService/ListRecommendations",
+            "RECOMMENDATION_TIMEOUT",
+            200,
+        ),
     )],
 };
 
@@ -166,7 +232,10 @@ pub const CHECKOUT: ServiceSpec = ServiceSpec {
     port: 5050,
     addr_key: "CHECKOUT_SERVICE_ADDR",
     threads: Threads::One,
-    methods: &[effect("/hipstershop.CheckoutService/PlaceOrder", "CHECKOUT_TIMEOUT", 8_000)],
+    methods: &[with(
+        Criticality::CriticalPlus,
+        effect("/hipstershop.CheckoutService/PlaceOrder", "CHECKOUT_TIMEOUT", 8_000),
+    )],
 };
 
 /// The web UI.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use boutique_proto::services::Criticality;
 use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -32,6 +33,7 @@ pub(crate) struct ServiceContext {
 pub(crate) struct RequestContext {
     pub(crate) service: Arc<ServiceContext>,
     pub(crate) deadline: Option<Instant>,
+    pub(crate) criticality: Criticality,
     pub(crate) trace: TraceContext,
 }
 

@@ -19,6 +19,7 @@ mod layers;
 mod log;
 mod memory;
 mod net;
+mod overload;
 mod propagation;
 mod registry;
 mod run;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use boutique_proto::services::{MethodSpec, ServiceSpec, Threads};
+use boutique_proto::services::{Criticality, MethodSpec, ServiceSpec, Threads};
 use boutique_proto::{Rpc as _, UnaryChannel as _};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,6 +32,7 @@ const HEALTH: ServiceSpec = ServiceSpec {
         timeout_key: "HEALTH_TIMEOUT",
         timeout: Duration::from_secs(1),
         idempotent: true,
+        criticality: Criticality::Critical,
     }],
     ..ServiceSpec::unlisted("health", "healthcheck")
 };

@@ -1,6 +1,7 @@
 //! A service with a method of each kind.
 
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
@@ -13,7 +14,8 @@ mod generated {
 
 pub use generated::*;
 
-/// Answers with what it is sent. A text `refuse` is refused; a unary call of `metadata KEY` answers that key's values.
+/// Answers with what it is sent. A text `refuse` is refused; a unary call of `metadata KEY` answers that key's values, and
+/// one of `busy` takes a millisecond of its thread.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EchoService;
 
@@ -36,6 +38,10 @@ impl echo_server::Echo for EchoService {
             let values = request.metadata().get_all(key).iter().filter_map(|v| v.to_str().ok());
             let text = values.collect::<Vec<_>>().join(",");
             return Ok(Response::new(EchoResponse { text }));
+        }
+        if request.get_ref().text == "busy" {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(1) {}
         }
         echo(request.into_inner()).map(Response::new)
     }

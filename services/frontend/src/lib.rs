@@ -9,6 +9,7 @@ mod domain;
 mod fetch;
 mod http;
 
+use ::http::Method;
 use boutique_proto::services::{self, ServiceSpec};
 use boutique_service::{Env, Registry, Router};
 
@@ -22,6 +23,8 @@ pub async fn routes(env: &Env, registry: &Registry) -> anyhow::Result<Router> {
     let deployment = deployment::detect(config.platform, config.pod.clone());
     let probe = format!("{}/_healthz", config.base_url);
     let readiness = format!("{}/_readyz", config.base_url);
+    let checkout = format!("{}/cart/checkout", config.base_url);
     let router = Router::http(http::router(config, clients, deployment));
-    Ok(router.with_probe(probe).with_readiness(readiness))
+    let router = router.with_probe(probe).with_readiness(readiness);
+    Ok(router.refused_last(Method::POST, checkout))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use boutique_proto::services::ServiceSpec;
+use boutique_proto::services::{Criticality, ServiceSpec};
 use boutique_proto::{Rpc, TypedClient, UnaryChannel};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -23,7 +23,7 @@ use super::retry::Retry;
 use crate::context::RequestContext;
 use crate::env::{Env, EnvError};
 use crate::grpc;
-use crate::layers::{DeadlineLayer, Reply, Request, RequestInfo, TraceLayer};
+use crate::layers::{DeadlineLayer, Reply, Request, RequestInfo, ShedLayer, TraceLayer};
 use crate::propagation::TraceContext;
 use crate::registry::{INPROC, Registry};
 use crate::server::Endpoint;
@@ -56,6 +56,7 @@ struct Method {
     path: &'static str,
     timeout: Duration,
     is_repeatable: bool,
+    criticality: Criticality,
 }
 
 #[derive(Clone)]
@@ -74,7 +75,11 @@ fn stack<S, T>(
 where
     S: Service<Request<T>, Response: Reply, Error = Status, Future: Send>,
 {
-    ServiceBuilder::new().layer(TraceLayer::CLIENT).layer(DeadlineLayer::CLIENT).service(service)
+    ServiceBuilder::new()
+        .layer(TraceLayer::CLIENT)
+        .layer(ShedLayer)
+        .layer(DeadlineLayer::CLIENT)
+        .service(service)
 }
 
 /// Makes a typed client of the service that the type names, at the address that its setting holds.
@@ -118,7 +123,8 @@ pub fn channel(env: &Env, registry: &Registry, spec: &ServiceSpec) -> Result<Cha
             None => method.timeout,
         };
         let timeout = env.duration(method.timeout_key)?.unwrap_or(default);
-        Ok(Method { path: method.path, timeout, is_repeatable: method.idempotent })
+        let (path, criticality) = (method.path, method.criticality);
+        Ok(Method { path, timeout, is_repeatable: method.idempotent, criticality })
     });
     Ok(Channel { route, methods: methods.collect::<Result<_, EnvError>>()? })
 }
@@ -172,24 +178,28 @@ impl Channel {
     /// request if that is less.
     fn info(&self, path: &'static str) -> Result<RequestInfo, Status> {
         let now = Instant::now();
-        let limit = self.method(path).map_or(FALLBACK_TIMEOUT, |method| method.timeout);
-        let (own, trace) = current();
-        let Some(own) = own else {
-            return Ok(RequestInfo::grpc(path, now, Some(now + limit), trace));
-        };
-        let left = own.saturating_duration_since(now).saturating_sub(DEADLINE_MARGIN);
-        if left.is_zero() {
-            let method = path.trim_start_matches('/');
-            return Err(Status::deadline_exceeded(format!("no time left to call {method}")));
+        let method = self.method(path);
+        let mut limit = method.map_or(FALLBACK_TIMEOUT, |method| method.timeout);
+        let (own, criticality, trace) = current();
+        if let Some(own) = own {
+            let left = own.saturating_duration_since(now).saturating_sub(DEADLINE_MARGIN);
+            if left.is_zero() {
+                let method = path.trim_start_matches('/');
+                return Err(Status::deadline_exceeded(format!("no time left to call {method}")));
+            }
+            limit = limit.min(left);
         }
-        Ok(RequestInfo::grpc(path, now, Some(now + limit.min(left)), trace))
+        let criticality =
+            method.map_or(criticality, |method| method.criticality.within(criticality));
+        Ok(RequestInfo { criticality, ..RequestInfo::grpc(path, now, Some(now + limit), trace) })
     }
 }
 
-/// The deadline and the trace of the current request.
-fn current() -> (Option<Instant>, TraceContext) {
-    let current = RequestContext::with(|context| (context.deadline, context.trace.clone()));
-    current.unwrap_or_default()
+/// The deadline, the criticality and the trace of the current request.
+fn current() -> (Option<Instant>, Criticality, TraceContext) {
+    let of =
+        |context: &RequestContext| (context.deadline, context.criticality, context.trace.clone());
+    RequestContext::with(of).unwrap_or_default()
 }
 
 fn of_this_thread(balances: &[Balance]) -> Balance {
@@ -220,11 +230,12 @@ impl Service<http::Request<tonic::body::Body>> for Channel {
     }
 
     fn call(&mut self, message: http::Request<tonic::body::Body>) -> Self::Future {
-        let (now, (own, trace)) = (Instant::now(), current());
+        let (now, (own, criticality, trace)) = (Instant::now(), current());
         let asked = grpc::timeout_of(message.headers()).map(|timeout| now + timeout);
         let deadline = own.into_iter().chain(asked).min();
         let path = message.uri().path().to_owned();
-        let request = Request::new(RequestInfo::grpc(path, now, deadline, trace), message);
+        let info = RequestInfo { criticality, ..RequestInfo::grpc(path, now, deadline, trace) };
+        let request = Request::new(info, message);
         let open = match &self.route {
             Route::Local(endpoint) => Open::Local(endpoint.clone()),
             Route::Network { balances, .. } => Open::Network(of_this_thread(balances)),

@@ -44,6 +44,7 @@ where
         let context = RequestContext {
             service: self.context.clone(),
             deadline: request.info.deadline,
+            criticality: request.info.criticality,
             trace: request.info.trace.clone(),
         };
         context.scope(self.inner.call(request))

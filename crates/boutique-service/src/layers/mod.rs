@@ -6,6 +6,7 @@ mod context;
 mod deadline;
 mod log;
 mod request;
+mod shed;
 mod trace;
 
 pub(crate) use catch_panic::CatchPanicLayer;
@@ -15,4 +16,5 @@ pub(crate) use log::LogLayer;
 pub use log::already_logged;
 pub use request::Outcome;
 pub(crate) use request::{Ending, Protocol, Reply, Request, RequestInfo, is_server_error};
+pub(crate) use shed::ShedLayer;
 pub(crate) use trace::TraceLayer;

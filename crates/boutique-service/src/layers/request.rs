@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use boutique_proto::services::Criticality;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
@@ -30,6 +31,7 @@ pub(crate) struct RequestInfo {
     pub(crate) path: Cow<'static, str>,
     pub(crate) started: Instant,
     pub(crate) deadline: Option<Instant>,
+    pub(crate) criticality: Criticality,
     pub(crate) trace: TraceContext,
     /// True if the request asks for health; such requests are not traced.
     pub(crate) is_probe: bool,
@@ -59,8 +61,16 @@ impl RequestInfo {
         deadline: Option<Instant>,
         trace: TraceContext,
     ) -> Self {
-        let (protocol, method) = (Protocol::Grpc, Method::POST);
-        Self { protocol, method, path: path.into(), started, deadline, trace, is_probe: false }
+        Self {
+            protocol: Protocol::Grpc,
+            method: Method::POST,
+            path: path.into(),
+            started,
+            deadline,
+            criticality: Criticality::default(),
+            trace,
+            is_probe: false,
+        }
     }
 
     /// Makes the HTTP request of this call: with the time left until its deadline, and its trace.
@@ -68,7 +78,12 @@ impl RequestInfo {
         let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
         let mut request = grpc::request(target, self.path.clone(), left, body)
             .map_err(|error| Status::internal(error.to_string()))?;
-        self.trace.write_to(request.headers_mut());
+        let headers = request.headers_mut();
+        if self.criticality != Criticality::default() {
+            let value = HeaderValue::from_static(self.criticality.as_str());
+            headers.insert(Criticality::KEY, value);
+        }
+        self.trace.write_to(headers);
         Ok(request)
     }
 

@@ -69,7 +69,7 @@ pub(super) async fn serve(
         listener: listener.clone(),
         activity: activity.clone(),
         peer: Peer { address, is_tls },
-        probes: Budget::of_requests(MAX_PROBES),
+        probes: Budget::of_rpcs(MAX_PROBES),
         is_http1: opening == Opening::Http1,
         reach: match (is_trusted, slot.is_reserve) {
             (true, false) => Reach::Everything,

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
-use super::budget::{Budget, Holding, Metered, Reservation};
+use super::budget::{self, Budget, Holding, Metered, Reservation};
+use super::class::Classes;
 use super::outgoing::Share;
 use super::router::Router;
 use crate::compression::inflate;
@@ -21,7 +22,7 @@ use crate::layers::{
     Request, RequestInfo, TraceLayer,
 };
 use crate::net::Target;
-use crate::propagation::TraceContext;
+use crate::overload;
 use crate::timeout::timeout_at;
 
 /// How long the message of a unary call may take to arrive, whatever its deadline.
@@ -36,7 +37,7 @@ pub(crate) struct Endpoint {
     routes: axum::Router,
     handlers: Handlers,
     names: Vec<&'static str>,
-    probes: Vec<String>,
+    classes: Classes,
     is_http: bool,
     budget: Arc<Budget>,
 }
@@ -73,11 +74,11 @@ impl Endpoint {
     pub(crate) fn new(context: ServiceContext, router: Router, memory: Option<usize>) -> Self {
         Self {
             context: Arc::new(context),
+            classes: Classes::new(&router),
             // `with_state` makes axum build the final router now instead of at every call.
             routes: router.routes.with_state(()),
             handlers: router.handlers,
             names: router.names,
-            probes: router.probes,
             is_http: router.is_http,
             budget: Budget::of_process(memory),
         }
@@ -111,13 +112,23 @@ impl Endpoint {
         if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
             return (empty(StatusCode::BAD_REQUEST), None);
         }
-        let info = self.info(&request);
+        let class = self.classes.of(&request);
+        // Before the layers, because what a refusal costs is what an overloaded thread has not got.
+        if !class.is_probe && !overload::admits(class.criticality, Instant::now()) {
+            let refusal = Status::resource_exhausted("overloaded");
+            return (error_response(class.protocol, refusal), None);
+        }
+        let info = class.info(&request);
         let protocol = info.protocol;
         let (routes, kind) = (self.routes.clone(), self.kind(&info));
         // A Watch stays, so that it is no probe.
         let is_probe = info.is_probe && !matches!(kind, Kind::Stream);
-        let budget = if is_probe { probes } else { &self.budget };
-        let admitted = budget.admit();
+        let (budget, memory) = match protocol {
+            _ if is_probe => (probes, budget::RPC),
+            Protocol::Grpc => (&self.budget, budget::RPC),
+            Protocol::Http => (&self.budget, budget::PAGE),
+        };
+        let admitted = budget.admit(memory);
         // Boxed, because the routes' future is large, and moved by the layers.
         let answer = |request| {
             let (routes, admitted) = (routes.clone(), admitted.clone());
@@ -146,12 +157,12 @@ impl Endpoint {
         probes: &Arc<Budget>,
         reach: Reach,
     ) -> (http::Response<Body>, Share) {
-        let info = self.info(&request);
-        if info.is_probe {
+        let class = self.classes.of(&request);
+        if class.is_probe {
             return self.answer(request, probes).await;
         }
         let is_full = reach == Reach::HealthInReserve;
-        let refusal = match info.protocol {
+        let refusal = match class.protocol {
             Protocol::Grpc if is_full => Status::unavailable("too many connections").into_http(),
             Protocol::Grpc => Status::unauthenticated("this port requires TLS").into_http(),
             Protocol::Http if is_full => overloaded(),
@@ -187,24 +198,6 @@ impl Endpoint {
         let (parts, body) = self.answer_inproc(request).await.into_parts();
         let message = grpc::collect_reply(info.rpc(), parts.status, &parts.headers, body).await?;
         grpc::decode(info.rpc(), message)
-    }
-
-    fn info(&self, request: &http::Request<Body>) -> RequestInfo {
-        let headers = request.headers();
-        let protocol = if grpc::is_grpc(headers) { Protocol::Grpc } else { Protocol::Http };
-        let (path, started) = (request.uri().path(), Instant::now());
-        RequestInfo {
-            protocol,
-            method: request.method().clone(),
-            is_probe: match protocol {
-                Protocol::Grpc => path.starts_with("/grpc.health.v1.Health/"),
-                Protocol::Http => self.probes.iter().any(|probe| probe == path),
-            },
-            path: path.to_owned().into(),
-            started,
-            deadline: grpc::timeout_of(headers).map(|left| started + left),
-            trace: TraceContext::from_headers(headers),
-        }
     }
 
     fn kind(&self, info: &RequestInfo) -> Kind {

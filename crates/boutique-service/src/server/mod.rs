@@ -4,6 +4,7 @@ mod accept;
 mod activity;
 mod admission;
 mod budget;
+mod class;
 mod connection;
 mod endpoint;
 mod flood;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use axum::response::IntoResponse;
 use axum::routing::any;
 use boutique_proto::Handlers;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use tokio::sync::watch;
 use tonic::server::NamedService;
 use tonic::service::Routes;
@@ -23,6 +23,8 @@ pub struct Router {
     pub(super) names: Vec<&'static str>,
     /// The HTTP paths that tell health.
     pub(super) probes: Vec<String>,
+    /// The HTTP requests that are refused last.
+    pub(super) critical: Vec<(Method, String)>,
     /// Whether HTTP routes answer what is not gRPC, or is of another service.
     pub(super) is_http: bool,
     reflection: bool,
@@ -82,6 +84,13 @@ impl Router {
     #[must_use]
     pub fn with_probe(mut self, path: String) -> Self {
         self.probes.push(path);
+        self
+    }
+
+    /// Declares HTTP requests as those that are refused last where there are too many.
+    #[must_use]
+    pub fn refused_last(mut self, method: Method, path: String) -> Self {
+        self.critical.push((method, path));
         self
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use boutique_money::{CurrencyCode, Money};
 use futures_util::future::try_join_all;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::failure::Failure;
 use super::state::Shop;
@@ -36,6 +36,16 @@ impl Note {
     }
 }
 
+/// Logs what a page goes without. Overload is logged by whoever refuses, and not with each page.
+pub(crate) fn log_partial(cause: &Status, message: &str) {
+    let error = cause.message();
+    if cause.code() == Code::ResourceExhausted {
+        tracing::debug!(error, "{message}");
+    } else {
+        tracing::warn!(error, "{message}");
+    }
+}
+
 /// The notes of one page.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(BTreeSet<Note>);
@@ -63,7 +73,7 @@ impl Notes {
     ) -> Result<Option<T>, Failure> {
         match answer {
             Err(cause) if is_outage(&cause) => {
-                tracing::warn!(error = %cause.message(), "made a page although it {attempt}");
+                log_partial(&cause, &format!("made a page although it {attempt}"));
                 self.add(note);
                 Ok(None)
             }
@@ -86,7 +96,7 @@ impl Notes {
         }));
         match converted.await {
             Err((_, cause)) if is_outage(&cause) => {
-                tracing::warn!(error = %cause.message(), "made a page without exchange rates");
+                log_partial(&cause, "made a page without exchange rates");
                 self.add(Note::NoRates);
                 Ok(prices)
             }

@@ -12,7 +12,7 @@ use boutique_proto::CartItem;
 use time::OffsetDateTime;
 
 use super::failure::Failure;
-use super::notes::Notes;
+use super::notes::{Notes, log_partial};
 use super::state::Shop;
 use super::visit::Visit;
 use crate::copy::Priced;
@@ -182,7 +182,7 @@ pub(crate) async fn recommendations(
             products
         }
         Err(cause) => {
-            tracing::warn!(error = %cause.message(), "left out the recommendations");
+            log_partial(&cause, "left out the recommendations");
             Vec::new()
         }
     }

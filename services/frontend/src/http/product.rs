@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::failure::{Failure, retrieved, within};
-use super::notes::{Note, Notes};
+use super::notes::{Note, Notes, log_partial};
 use super::page::{self, Frame};
 use super::state::Shop;
 use super::visit::Visit;
@@ -95,7 +95,7 @@ async fn ad(shop: &Shop, categories: Vec<String>) -> Option<Ad> {
             ads.into_iter().nth(usize::try_from(pick).ok()?)
         }
         Err(cause) => {
-            warn!(error = %cause.message(), "left out the ad");
+            log_partial(&cause, "left out the ad");
             None
         }
     }
