@@ -3,12 +3,13 @@
 
 mod names;
 mod overload;
+mod roll;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use boutique_test::{Answer, Process, Processes, Visitor, settings};
+use boutique_test::{Answer, Fault, FaultyProxy, Process, Processes, Visitor, settings};
 use tokio::task::JoinHandle;
 
 /// One test at a time: each makes the machine busy, and measures.
@@ -107,6 +108,38 @@ async fn page_outlives_one_of_two_replicas() -> anyhow::Result<()> {
         // A frozen process ends by nothing less.
         second.signal("-KILL");
     }
+    Ok(())
+}
+
+/// One of two replicas answers a second late: after a moment no page waits for it.
+#[tokio::test]
+async fn page_avoids_a_slow_replica() -> anyhow::Result<()> {
+    let _alone = ALONE.lock().await;
+    let shop = Processes::ten(&settings([])).await?;
+    let mut addresses = shop.addresses.clone();
+    let slow = FaultyProxy::start(&addresses["PRODUCT_CATALOG_SERVICE_ADDR"]).await?;
+    let mut second = Process::start("productcatalogservice", &addresses)?;
+    let both = format!("{},{}", slow.address(), second.address().await?);
+    addresses.insert("PRODUCT_CATALOG_SERVICE_ADDR".to_owned(), both);
+    // So that a late answer is no failure.
+    addresses.insert("READ_TIMEOUT".to_owned(), "2s".to_owned());
+    let mut frontend = Process::start("frontend", &addresses)?;
+    let visitor = Visitor::new(format!("http://{}", frontend.address().await?));
+    let people = People::look(&visitor, &["/", "/product/OLJCESPC7Z"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    slow.set(Fault::Delay(Duration::from_secs(1)));
+    let hit = Instant::now();
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let pages = people.stop().await;
+    assert!(pages.iter().all(|page| page.status == 200));
+    let mut late: Vec<_> =
+        pages.iter().filter(|page| page.at > hit + Duration::from_secs(5)).collect();
+    late.sort_by_key(|page| page.took);
+    let p99 = late[late.len() * 99 / 100].took;
+    let waited = late.iter().filter(|page| page.took > Duration::from_millis(900)).count();
+    println!("p99 {p99:?} of {}; {waited} waited", late.len());
+    // Promised are 300 ms, of an optimized build.
+    assert!(p99 < Duration::from_millis(600), "{p99:?}");
     Ok(())
 }
 
