@@ -5,7 +5,6 @@
     reason = "a test fails by panicking, and one is told to"
 )]
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -16,11 +15,11 @@ use boutique_service::{
     Channel, Env, Registry, Router, ServerHandle, ServiceSpec, client, detach, spawn_inproc,
     time_left,
 };
-use boutique_test::serve_router;
+use boutique_test::{FaultyProxy, serve_router};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tonic::{Code, Request, Response, Status};
 
 const SERVICE: ServiceSpec = services::AD;
@@ -149,22 +148,6 @@ async fn a_peer_that_is_not_there_is_unavailable_and_used_once_it_is() -> anyhow
     Ok(())
 }
 
-/// A proxy whose other side can be changed: new connections go where it says now.
-async fn proxy(to: watch::Receiver<SocketAddr>) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        while let Ok((mut near, _)) = listener.accept().await {
-            let to = *to.borrow();
-            tokio::spawn(async move {
-                let mut far = TcpStream::connect(to).await?;
-                tokio::io::copy_bidirectional(&mut near, &mut far).await
-            });
-        }
-    });
-    Ok(address)
-}
-
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_caller_who_is_silent() -> anyhow::Result<()> {
     let (ads, running) = over_the_wire(&Obedient::default(), &Env::default()).await?;
@@ -186,9 +169,9 @@ async fn rolling_over_to_new_replicas_loses_no_call_and_repeats_none() -> anyhow
     let service = Obedient::default();
     let settings = Env::from([("AD_TIMEOUT", "10s")]);
     let (_, mut running) = over_the_wire(&service, &settings).await?;
-    let (switch, to) = watch::channel(running.address().unwrap());
+    let proxy = FaultyProxy::start(running.address().unwrap()).await?;
     let mut env = settings.clone();
-    env.set(SERVICE.addr_key, proxy(to).await?.to_string());
+    env.set(SERVICE.addr_key, proxy.address());
     let ads: Ads = client(&env, &Registry::default())?;
 
     let over = Arc::new(AtomicUsize::new(0));
@@ -208,7 +191,7 @@ async fn rolling_over_to_new_replicas_loses_no_call_and_repeats_none() -> anyhow
         .collect();
     for _ in 0..STOPS {
         let (_, next) = over_the_wire(&service, &settings).await?;
-        switch.send_replace(next.address().unwrap());
+        proxy.redirect(&next.address().unwrap());
         let before = service.calls.load(Ordering::SeqCst);
         while service.calls.load(Ordering::SeqCst) < before + 100 {
             tokio::time::sleep(Duration::from_millis(1)).await;

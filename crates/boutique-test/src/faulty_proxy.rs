@@ -27,6 +27,7 @@ pub enum Fault {
 pub struct FaultyProxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
+    service: watch::Sender<String>,
     _accepting: AbortOnDropHandle<std::io::Result<()>>,
 }
 
@@ -36,14 +37,20 @@ impl FaultyProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let fault = watch::Sender::new(Fault::None);
-        let accepting = accept(listener, service.to_string(), fault.subscribe());
+        let service = watch::Sender::new(service.to_string());
+        let accepting = accept(listener, service.subscribe(), fault.subscribe());
         let accepting = AbortOnDropHandle::new(tokio::spawn(accepting));
-        Ok(Self { address, fault, _accepting: accepting })
+        Ok(Self { address, fault, service, _accepting: accepting })
     }
 
     /// Returns the address to call instead of the service's.
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Forwards new connections to another service; those that are open stay.
+    pub fn redirect(&self, service: &impl ToString) {
+        self.service.send_replace(service.to_string());
     }
 
     /// Switches to another fault.
@@ -54,7 +61,7 @@ impl FaultyProxy {
 
 async fn accept(
     listener: TcpListener,
-    service: String,
+    service: watch::Receiver<String>,
     mut fault: watch::Receiver<Fault>,
 ) -> std::io::Result<()> {
     let address = listener.local_addr()?;
@@ -70,7 +77,7 @@ async fn accept(
         };
         tokio::select! {
             near = open.accept() => {
-                tokio::spawn(connect(near?.0, service.clone(), fault.clone()));
+                tokio::spawn(connect(near?.0, service.borrow().clone(), fault.clone()));
             }
             changed = fault.changed() => if changed.is_err() { return Ok(()) },
         }
