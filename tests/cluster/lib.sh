@@ -37,7 +37,7 @@ require_up() {
 render() {
   local text name
   text=$(<"$here/manifests/$1")
-  for name in state pod_cidr dns_ip pause_image coredns_image; do
+  for name in state node_ip pod_cidr dns_ip pause_image coredns_image; do
     text=${text//\$\{$name\}/${!name}}
   done
   echo "$text"

@@ -35,6 +35,7 @@ converges() {
   shop rollout status deployment/adservice --timeout 60s
 }
 
+four_ready() { [[ $(ad .status.readyReplicas) == 4 ]]; }
 # scales HELM: autoscaling switched on over three pods leaves three, and what an autoscaler then made of them.
 scales() {
   space=small-$1
@@ -45,10 +46,9 @@ scales() {
   watcher=$!
   upgrade --set autoscaling.enabled=true
   [[ $(ad .spec.replicas) == 3 ]]
-  # As an autoscaler does it.
-  shop scale deployment/adservice --replicas 4
-  shop rollout status deployment/adservice --timeout 60s
-  upgrade --set autoscaling.enabled=true,team=others
+  upgrade --set autoscaling.enabled=true,autoscaling.minReplicas=4
+  eventually 40 four_ready
+  upgrade --set autoscaling.enabled=true,autoscaling.minReplicas=2,team=others
   [[ $(ad .spec.replicas) == 4 && $(ad .metadata.labels.team) == others ]]
   kill "$watcher"
   cat "$work/replicas"
