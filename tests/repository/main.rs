@@ -98,7 +98,7 @@ fn crates_depend_downward_and_no_service_on_another() {
     }
 }
 
-/// What tests share is compiled into no product binary.
+/// The shared parts of tests are compiled into no product binary.
 #[test]
 fn no_product_depends_on_test_support() {
     for package in packages().iter().filter(|path| !path.ends_with("boutique-test")) {
@@ -282,12 +282,12 @@ fn settings_table_is_complete() {
         in_code.remove(word);
     }
 
-    assert_eq!(settings_of_the_table(&read("README.md")), in_code);
+    assert_eq!(settings_of_the_table(&read("docs/settings.md")), in_code);
 }
 
 /// The names in the first column of the table under "Settings".
-fn settings_of_the_table(readme: &str) -> BTreeSet<String> {
-    let table = readme.split("## Settings").nth(1).unwrap().split("\n## ").next().unwrap();
+fn settings_of_the_table(document: &str) -> BTreeSet<String> {
+    let table = document.split("## Settings").nth(1).unwrap().split("\n## ").next().unwrap();
     let cells = table
         .lines()
         .filter(|line| line.starts_with("| `"))
