@@ -1,4 +1,4 @@
-//! Placing an order through the front door, and being refused.
+//! Orders through the web UI, accepted and refused.
 
 use boutique_service::Env;
 
@@ -115,7 +115,7 @@ async fn an_empty_cart_is_not_an_order() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_thousand_adds_at_once_are_all_counted() -> anyhow::Result<()> {
-    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
+    let (mut visitor, _shop, ..) = open(&Env::from([("LOAD_SHEDDING", "0")])).await?;
     visitor.get("/").await;
 
     let mut adds = tokio::task::JoinSet::new();

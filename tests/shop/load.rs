@@ -44,8 +44,9 @@ fn said(output: &Output) -> String {
 /// Every profile, closed and open, over HTTP and gRPC: all orders are right.
 #[tokio::test]
 async fn every_profile_finds_a_right_shop_right() -> anyhow::Result<()> {
-    // This is about the load generator's verdicts: a busy machine must not add late answers to them.
+    // This is about the load generator's verdicts: a busy machine must not add late answers and refusals to them.
     let patient = settings([
+        ("LOAD_SHEDDING", "0"),
         ("AD_TIMEOUT", "10s"),
         ("RECOMMENDATION_TIMEOUT", "10s"),
         ("CURRENCY_TIMEOUT", "10s"),
@@ -90,9 +91,9 @@ async fn every_profile_finds_a_right_shop_right() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a liar does with an answer to a checkout.
+/// The change that the faulty proxy makes to the answer of a checkout.
 #[derive(Debug, Clone, Copy)]
-enum Lie {
+enum Fault {
     WrongTotal,
     SameOrderAgain,
     SameParcelAgain,
@@ -101,16 +102,16 @@ enum Lie {
     EmptiesTheCartAtARefusal,
 }
 
-/// Stands before a shop and passes everything on, but for what the lie is about.
-struct Liar {
+/// Stands before a shop and passes everything on, but for what the fault is about.
+struct FaultyFrontend {
     shop: String,
-    lie: Lie,
+    fault: Fault,
     client: Client<HttpConnector, Full<bytes::Bytes>>,
     /// An order that was right.
     before: Mutex<Option<String>>,
 }
 
-impl Liar {
+impl FaultyFrontend {
     async fn pass(
         &self,
         method: &Method,
@@ -140,22 +141,22 @@ impl Liar {
         if path == "/cart/checkout" {
             let placed = parts.status.is_success();
             let before = self.before.lock().unwrap().clone();
-            match (self.lie, placed, before) {
-                (Lie::WrongTotal, true, _) => page = raise_by_a_cent(&page),
-                (Lie::SameOrderAgain, true, Some(before)) => {
+            match (self.fault, placed, before) {
+                (Fault::WrongTotal, true, _) => page = raise_by_a_cent(&page),
+                (Fault::SameOrderAgain, true, Some(before)) => {
                     page = copy(&before, &page, "order-id\">")
                 }
-                (Lie::SameParcelAgain, true, Some(before)) => {
+                (Fault::SameParcelAgain, true, Some(before)) => {
                     page = copy(&before, &page, "tracking-id\">")
                 }
-                (Lie::KeepsTheCart, true, _) => {
+                (Fault::KeepsTheCart, true, _) => {
                     let form = "product_id=OLJCESPC7Z&quantity=1";
                     self.pass(&Method::POST, "/cart", &cookie, form.into()).await;
                 }
-                (Lie::TakesAnyCard, false, Some(before)) => {
+                (Fault::TakesAnyCard, false, Some(before)) => {
                     (parts.status, page) = (http::StatusCode::OK, before);
                 }
-                (Lie::EmptiesTheCartAtARefusal, false, _) => {
+                (Fault::EmptiesTheCartAtARefusal, false, _) => {
                     self.pass(&Method::POST, "/cart/empty", &cookie, Default::default()).await;
                 }
                 _ => {}
@@ -186,20 +187,25 @@ fn raise_by_a_cent(page: &str) -> String {
 
 #[tokio::test]
 async fn every_lie_about_an_order_is_found_out() -> anyhow::Result<()> {
-    for (lie, why) in [
-        (Lie::WrongTotal, "the order's total is"),
-        (Lie::SameOrderAgain, "the order id is empty or was given before"),
-        (Lie::SameParcelAgain, "the tracking id is empty or was given before"),
-        (Lie::KeepsTheCart, "the cart holds 1 pieces too many after it"),
-        (Lie::TakesAnyCard, "an expired card was accepted"),
-        (Lie::EmptiesTheCartAtARefusal, "pieces too few after it was refused"),
+    for (fault, why) in [
+        (Fault::WrongTotal, "the order's total is"),
+        (Fault::SameOrderAgain, "the order id is empty or was given before"),
+        (Fault::SameParcelAgain, "the tracking id is empty or was given before"),
+        (Fault::KeepsTheCart, "the cart holds 1 pieces too many after it"),
+        (Fault::TakesAnyCard, "an expired card was accepted"),
+        (Fault::EmptiesTheCartAtARefusal, "pieces too few after it was refused"),
     ] {
         let (visitor, shop, ..) = crate::open(&Default::default()).await?;
         let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        let liar = Arc::new(Liar { shop: visitor.base, lie, client, before: Mutex::default() });
+        let frontend = Arc::new(FaultyFrontend {
+            shop: visitor.base,
+            fault,
+            client,
+            before: Mutex::default(),
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let proxy = Router::new().fallback(move |request| liar.clone().answer(request));
+        let proxy = Router::new().fallback(move |request| frontend.clone().answer(request));
         let serving = tokio::spawn(async move { axum::serve(listener, proxy).await });
 
         let arguments = format!(
@@ -207,9 +213,9 @@ async fn every_lie_about_an_order_is_found_out() -> anyhow::Result<()> {
              --tasks 40 --wait-min 0 --wait-max 0"
         );
         let (output, report) = load(&arguments, &BTreeMap::new()).await?;
-        assert_eq!(output.status.code(), Some(1), "{lie:?}: {}", said(&output));
-        assert!(report["orders"]["wrong"].as_u64() > Some(0), "{lie:?}: {}", report["orders"]);
-        assert!(said(&output).contains(why), "{lie:?}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(1), "{fault:?}: {}", said(&output));
+        assert!(report["orders"]["wrong"].as_u64() > Some(0), "{fault:?}: {}", report["orders"]);
+        assert!(said(&output).contains(why), "{fault:?}: {}", said(&output));
         serving.abort();
         shop.close().await;
     }

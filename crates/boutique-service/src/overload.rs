@@ -15,11 +15,11 @@ const TARGET: Duration = Duration::from_millis(20);
 /// it, because Linux may stop a process for long.
 const BURST: Duration = Duration::from_millis(300);
 /// The time of the processor in a single round that is taken for overload.
-const LONGEST: Duration = Duration::from_millis(150);
+const LONGEST: Duration = Duration::from_millis(500);
 /// The time between two measurements while there is no overload.
 const PERIOD: Duration = Duration::from_millis(5);
 /// The fewest requests that a round has room for.
-const MIN_LIMIT: u32 = 16;
+const MIN_LIMIT: u32 = 32;
 /// The time without a refusal after which rounds have no limit any more.
 const RELEASE: Duration = Duration::from_secs(5);
 /// The time after the refusal of a request that matters in which nothing is done that can be left out.
@@ -170,7 +170,7 @@ impl Gate {
 
     fn begin_overload(&mut self, admitted: u32, took: Duration, now: Instant) {
         self.limit = Some(scaled(admitted, took));
-        (self.refused_at, self.pressed_at) = (Some(now), Some(now));
+        self.refused_at = Some(now);
         tracing::warn!("overloaded: refusing requests");
     }
 }
@@ -193,7 +193,7 @@ mod tests {
     struct Thread {
         gate: Gate,
         now: Instant,
-        /// When it last looked for requests.
+        /// The time of its last look for requests.
         looked: Instant,
         thread_time: Duration,
         /// The requests per second for each criticality, and the parts of them that have not come yet.

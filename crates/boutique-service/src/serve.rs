@@ -100,13 +100,14 @@ async fn start(spec: ServiceSpec, env: &Env, router: &Router) -> anyhow::Result<
     let health = Health::new(names, others).await;
     let router = router.clone().with_health(&health);
     let router = router.with_reflection_if(env.flag("GRPC_REFLECTION")?)?;
+    let sheds = env.flag("LOAD_SHEDDING")?.unwrap_or(true);
     let context = ServiceContext {
         name: spec.name,
         tracer: ServiceTracer::from_env(spec.name, env, router.is_http())?,
         tasks: TaskTracker::new(),
     };
     Ok(ServerHandle {
-        endpoint: Arc::new(Endpoint::new(context, router, memory::limit(env)?)),
+        endpoint: Arc::new(Endpoint::new(context, router, memory::limit(env)?, sheds)),
         address: None,
         health: Some(health),
         watching: Vec::new(),

@@ -38,9 +38,8 @@ pub(crate) fn wrap(attempt: &str, cause: Status) -> Status {
     let code = match cause.code() {
         Code::InvalidArgument | Code::OutOfRange => Code::InvalidArgument,
         Code::NotFound | Code::FailedPrecondition => Code::FailedPrecondition,
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted => {
-            Code::Unavailable
-        }
+        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => Code::Unavailable,
+        Code::ResourceExhausted => Code::ResourceExhausted,
         Code::Ok
         | Code::Cancelled
         | Code::Unknown

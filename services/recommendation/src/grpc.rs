@@ -1,8 +1,8 @@
-//! The wire side in: a message, one look at the catalogue, a message.
+//! The inbound gRPC adapter: a message, one look at the catalog, a message.
 
 use boutique_proto::recommendation_service_server::RecommendationService;
 use boutique_proto::{ListRecommendationsRequest, ListRecommendationsResponse};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::clients::Catalog;
 use crate::domain;
@@ -24,7 +24,9 @@ impl RecommendationService for Recommendation {
         request: Request<ListRecommendationsRequest>,
     ) -> Result<Response<ListRecommendationsResponse>, Status> {
         let ids = self.catalog.ids().await.map_err(|cause| {
-            let mut status = Status::unavailable("cannot list the products");
+            let is_busy = cause.code() == Code::ResourceExhausted;
+            let code = if is_busy { Code::ResourceExhausted } else { Code::Unavailable };
+            let mut status = Status::new(code, "cannot list the products");
             status.set_source(std::sync::Arc::new(cause));
             status
         })?;

@@ -25,7 +25,7 @@ use crate::net::Target;
 use crate::overload;
 use crate::timeout::timeout_at;
 
-/// How long the message of a unary call may take to arrive, whatever its deadline.
+/// The longest time that the message of a unary call may take to arrive, whatever its deadline.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for a question for health, and its most bytes.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -39,6 +39,7 @@ pub(crate) struct Endpoint {
     names: Vec<&'static str>,
     classes: Classes,
     is_http: bool,
+    sheds: bool,
     budget: Arc<Budget>,
 }
 
@@ -70,8 +71,14 @@ where
 }
 
 impl Endpoint {
-    /// Makes the endpoint of a process that may have this much memory, in bytes.
-    pub(crate) fn new(context: ServiceContext, router: Router, memory: Option<usize>) -> Self {
+    /// Makes the endpoint of a process that may have this much memory, in bytes. If it `sheds`, it refuses requests while
+    /// its thread is overloaded.
+    pub(crate) fn new(
+        context: ServiceContext,
+        router: Router,
+        memory: Option<usize>,
+        sheds: bool,
+    ) -> Self {
         Self {
             context: Arc::new(context),
             classes: Classes::new(&router),
@@ -80,6 +87,7 @@ impl Endpoint {
             handlers: router.handlers,
             names: router.names,
             is_http: router.is_http,
+            sheds,
             budget: Budget::of_process(memory),
         }
     }
@@ -114,7 +122,8 @@ impl Endpoint {
         }
         let class = self.classes.of(&request);
         // Before the layers, because what a refusal costs is what an overloaded thread has not got.
-        if !class.is_probe && !overload::admits(class.criticality, Instant::now()) {
+        let is_sheddable = self.sheds && !class.is_probe;
+        if is_sheddable && !overload::admits(class.criticality, Instant::now()) {
             let refusal = Status::resource_exhausted("overloaded");
             return (error_response(class.protocol, refusal), None);
         }
@@ -218,7 +227,7 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-/// What is known of a request before it is routed.
+/// The kind of a request, which decides how it is routed.
 #[derive(Clone, Copy)]
 enum Kind {
     Http,
