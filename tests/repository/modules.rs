@@ -63,7 +63,7 @@ fn expand(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// What a file refers to: the paths of its `use` statements and of its code, and what it exports again.
+/// The references of a file: the paths of its `use` statements and of its code, and what it exports again.
 #[derive(Default)]
 struct References {
     paths: Vec<Vec<String>>,

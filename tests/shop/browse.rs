@@ -379,9 +379,9 @@ async fn the_assistant_and_the_packaging_service_are_asked_where_they_are() -> a
     Ok(())
 }
 
-/// What a catalogue says is text, wherever it stands.
+/// Text of a catalog is text, wherever it stands.
 #[tokio::test]
-async fn a_catalogue_cannot_write_markup() -> anyhow::Result<()> {
+async fn a_catalog_cannot_write_markup() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("products.json");
     let list = r#"{"products": [{"id": "a/b?<i>", "name": "<img src=x onerror=alert(1)>",

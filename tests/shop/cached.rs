@@ -1,10 +1,10 @@
-//! What `CACHE_TTL` changes, and what it never may: pages can be a little late, an order cannot.
+//! Effects of `CACHE_TTL`: pages can be a little late, an order cannot.
 
 use std::fs;
 
 use boutique_test::{Processes, settings};
 
-fn catalogue(units: u32) -> String {
+fn catalog_json(units: u32) -> String {
     format!(
         r#"{{"products": [{{"id": "MUG", "name": "Mug", "description": "", "picture": "/mug.jpg",
             "priceUsd": {{"currencyCode": "USD", "units": {units}}}, "categories": []}}]}}"#
@@ -17,7 +17,7 @@ async fn an_order_is_charged_at_the_price_of_the_moment_whatever_pages_still_sho
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("products.json");
     for (ttl, shown) in [("", "$20.00"), ("1h", "$10.00")] {
-        fs::write(&file, catalogue(10))?;
+        fs::write(&file, catalog_json(10))?;
         let shop = Processes::ten(&settings([
             ("CATALOG_FILE", &file.to_string_lossy()),
             ("CACHE_TTL", ttl),
@@ -30,10 +30,10 @@ async fn an_order_is_charged_at_the_price_of_the_moment_whatever_pages_still_sho
         visitor.add("MUG", 1).await;
         assert!(visitor.get("/cart").await.body.contains("$18.99"));
 
-        fs::write(&file, catalogue(20))?;
+        fs::write(&file, catalog_json(20))?;
         let catalog = shop.all.iter().find(|process| process.name == "productcatalogservice");
         catalog.unwrap().signal("-USR1");
-        catalog.unwrap().says("turned reading the catalogue on every call on").await?;
+        catalog.unwrap().says("turned reading the catalog on every call on").await?;
 
         for page in ["/", "/product/MUG"] {
             assert!(visitor.get(page).await.body.contains(shown), "{page} with {ttl:?}");

@@ -1,4 +1,4 @@
-//! What visitors see when something behind the page is out: the right code in time, and nothing of
+//! Pages while a service behind them is out: the right code in time, and nothing of
 //! what happened.
 
 use std::time::{Duration, Instant};

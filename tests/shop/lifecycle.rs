@@ -162,7 +162,7 @@ async fn log_is_readable_text_where_asked_for_and_on_a_terminal() -> anyhow::Res
     Ok(())
 }
 
-/// What `scripts/ten` starts the shop from.
+/// The folder that `scripts/ten` starts the shop from.
 #[test]
 fn table_of_services_is_printed_for_scripts() -> anyhow::Result<()> {
     let output = Command::new(binary("boutique")?).arg("services").output()?;

@@ -1,4 +1,4 @@
-//! The whole shop through its front door: in this process, in one process of its own, and in ten.
+//! The whole shop through its web UI: in this process, in one process of its own, and in ten.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod bad_input;

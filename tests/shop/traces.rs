@@ -182,7 +182,7 @@ async fn endless_trace_headers_spoil_no_page() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What meshes need: the ids of a request reach every service, and its log, as they came.
+/// The needs of meshes: the ids of a request reach every service, and its log, as they came.
 #[tokio::test]
 async fn request_ids_and_b3_headers_reach_every_service() -> anyhow::Result<()> {
     let mut shop = Processes::ten(&settings([("RUST_LOG", "debug")])).await?;

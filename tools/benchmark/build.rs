@@ -1,4 +1,4 @@
-//! Generates the floors' own wire, as anybody would who uses tonic and nothing of ours.
+//! Generates the baselines' own wire, as anybody would who uses tonic and nothing of ours.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["demo.proto"], ["../../proto"])?;

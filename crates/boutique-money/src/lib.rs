@@ -35,7 +35,7 @@ pub enum MoneyError {
 pub struct CurrencyCode([u8; 3]);
 
 impl CurrencyCode {
-    /// US dollars, in which the catalogue and the shipping quote are priced.
+    /// US dollars, in which the catalog and the shipping quote are priced.
     pub const USD: Self = Self(*b"USD");
 
     /// Parses three upper-case ASCII letters.

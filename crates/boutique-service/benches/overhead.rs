@@ -1,4 +1,4 @@
-//! What our server and client layers cost beside plain tonic: CPU per unary call (the catalogue's
+//! The cost of our server and client layers beside plain tonic: CPU per unary call (the catalog's
 //! `GetProduct`), lone and with nine in flight. Client and server are processes of their own, on one
 //! processor; the two kinds alternate, and the medians of all rounds are compared.
 //!

@@ -1,4 +1,4 @@
-//! What every service needs to run: settings ([`Env`]), a process ([`run`]), a server with health, reflection, traces,
+//! Everything that a service needs to run: settings ([`Env`]), a process ([`run`]), a server with health, reflection, traces,
 //! deadlines and TLS ([`spawn`]), typed clients of other services ([`client`]), and a graceful shutdown
 //! ([`ServerHandle::stop`]).
 //!

@@ -7,7 +7,7 @@ use http::uri::Authority;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-/// How long sent bytes may stay unacknowledged before the peer counts as gone.
+/// The longest time that sent bytes may stay unacknowledged before the peer counts as gone.
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -81,7 +81,7 @@ fn is_ipv6(text: &str) -> bool {
         && zone.is_none_or(|zone| !zone.is_empty() && zone.chars().all(|c| c.is_alphanumeric()))
 }
 
-/// Where a service is, and whether it is called over TLS.
+/// The address of a service, with or without TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) authority: Authority,

@@ -21,10 +21,10 @@ const CERT_FILE: &str = "TLS_CERT_FILE";
 const KEY_FILE: &str = "TLS_KEY_FILE";
 const CA_FILE: &str = "TLS_CA_FILE";
 
-/// How often new connections look for changed files.
+/// The shortest time between two looks for changed files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a server asks of those who connect.
+/// The TLS mode of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServerTls {
     /// No TLS.
@@ -56,7 +56,7 @@ struct Configs {
     mutual: Option<Arc<ServerConfig>>,
 }
 
-/// What tells that a file has changed; `None` for one that is not there.
+/// The state of a file by which changes are noticed; `None` for one that is not there.
 type Stamp = Option<(u64, i64, i64, u64)>;
 
 struct Files {

@@ -136,7 +136,7 @@ impl PaymentService for Front {
     }
 }
 
-/// What is called for something has its criticality, over connections as well as inside the process.
+/// A call has the criticality of the request that it is made for, over connections as well as inside the process.
 #[tokio::test]
 async fn criticality_goes_from_service_to_service() -> anyhow::Result<()> {
     let router = Router::default().add_service(EchoServer::new(EchoService));

@@ -1,4 +1,4 @@
-//! What every service has from the bootstrap, shown on one that the test plays.
+//! The behavior that every service has from the bootstrap, tested on one that the test implements.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -256,7 +256,7 @@ async fn reflection_is_off_unless_it_is_asked_for() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What stands between two services may answer in its own way; each answer has one meaning.
+/// Proxies between two services answer in their own way; each answer has one meaning.
 #[tokio::test]
 async fn an_answer_that_is_none_gets_the_code_that_grpc_defines_for_it() -> anyhow::Result<()> {
     let ok = http::HeaderMap::from_iter([("grpc-status".parse()?, http::HeaderValue::from(0))]);

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-/// What a [`FaultyProxy`] does to its connections.
+/// The fault of a [`FaultyProxy`]'s connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It forwards everything at once.

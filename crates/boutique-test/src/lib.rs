@@ -1,4 +1,4 @@
-//! What tests share: services on loopback, a real `redis-server`, the shop as processes, and a visitor of its pages. No
+//! Shared parts of tests: services on loopback, a real `redis-server`, the shop as processes, and a visitor of its pages. No
 //! product binary depends on this crate.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 

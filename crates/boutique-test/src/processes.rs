@@ -55,7 +55,7 @@ impl Process {
         self.child.id().unwrap_or_default()
     }
 
-    /// Where it listens, once it says so.
+    /// Returns the address that it listens on, once it says so.
     pub async fn address(&mut self) -> anyhow::Result<String> {
         let said = async {
             loop {
@@ -138,7 +138,7 @@ pub struct Processes {
     pub all: Vec<Process>,
     /// A visitor of the frontend.
     pub visitor: Visitor,
-    /// Where each service is, by its setting.
+    /// The address of each service, by its setting.
     pub addresses: BTreeMap<String, String>,
 }
 

@@ -11,7 +11,7 @@ pub struct RedisServer {
     process: Child,
     port: u16,
     tls: Option<String>,
-    /// Where it keeps what it writes.
+    /// The folder of its files.
     _folder: tempfile::TempDir,
 }
 
@@ -72,7 +72,7 @@ impl RedisServer {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// What `redis-cli` prints.
+    /// Returns the output of `redis-cli`.
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut cli = Command::new("redis-cli");
         cli.args(["-h", "localhost", "-p", &self.port.to_string()]);

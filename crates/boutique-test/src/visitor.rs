@@ -52,7 +52,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// What stands between two texts of the page.
+    /// Returns the text of the page between two others.
     pub fn between(&self, before: &str, after: &str) -> &str {
         let rest = self.body.split_once(before).map_or("", |(_, rest)| rest);
         rest.split_once(after).map_or("", |(text, _)| text)

@@ -10,7 +10,7 @@ pub(crate) struct Ad {
     pub(crate) text: &'static str,
 }
 
-/// How many ads are drawn when none suits.
+/// The number of ads that are drawn when none suits.
 const RANDOM_ADS: usize = 2;
 
 /// Upstream's ads, word for word.

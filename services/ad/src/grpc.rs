@@ -1,4 +1,4 @@
-//! The wire side in: a message, one domain call, a message.
+//! The inbound gRPC adapter: a message, one domain call, a message.
 
 use boutique_proto::ad_service_server::AdService;
 use boutique_proto::{Ad, AdRequest, AdResponse};

@@ -1,4 +1,4 @@
-//! Where carts are kept. Both stores know the same three operations and nothing of the wire.
+//! Stores of carts. Both know the same three operations and nothing of the wire.
 
 mod memory;
 mod redis;
@@ -14,7 +14,7 @@ use crate::domain::{Line, NewLine, Refusal, UserId};
 pub(crate) use self::memory::Memory;
 pub(crate) use self::redis::Redis;
 
-/// Why the store did not do it.
+/// The error of a store.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     #[error(transparent)]
@@ -63,7 +63,7 @@ impl Store {
 /// The interval at which a store is asked whether it answers.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Whether the store answers the command that every cart is read with.
+/// Returns true if the store answers the command that every cart is read with.
 pub(crate) struct Contact {
     /// True once it has answered.
     pub(crate) first: watch::Receiver<bool>,

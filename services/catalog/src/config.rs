@@ -6,9 +6,9 @@ use std::time::Duration;
 use boutique_service::{Env, EnvError};
 
 pub(crate) struct Config {
-    /// Where the products are read from instead of the list compiled in.
+    /// The file that the products are read from instead of the list compiled in.
     pub(crate) file: Option<PathBuf>,
-    /// Slept at the start of every call, for those who want to see a slow catalogue.
+    /// Slept at the start of every call, for those who want to see a slow catalog.
     pub(crate) extra_latency: Duration,
 }
 
@@ -22,7 +22,7 @@ impl Config {
                 "ALLOYDB_TABLE_NAME",
                 "ALLOYDB_SECRET_NAME",
             ],
-            "must not be set: this catalogue is read from a file (CATALOG_FILE), not from AlloyDB",
+            "must not be set: this catalog is read from a file (CATALOG_FILE), not from AlloyDB",
         )?;
         Ok(Self {
             file: env.get("CATALOG_FILE").map(PathBuf::from),

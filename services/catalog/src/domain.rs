@@ -1,4 +1,4 @@
-//! The catalogue: what may stand in it, and how it is searched.
+//! The catalog: what may stand in it, and how it is searched.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use boutique_money::Money;
 
 /// The longest query that is searched for, in bytes.
 const MAX_QUERY: usize = 1024;
-/// How much of an unknown id an error repeats, in characters.
+/// The most characters of an unknown id that an error repeats.
 const ECHOED_ID: usize = 64;
 
-/// Why a list of products is no catalogue.
+/// An invalid list of products.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum CatalogueError {
+pub(crate) enum CatalogError {
     #[error("a product has no id")]
     NoId,
     #[error("product {0} is there twice")]
@@ -20,7 +20,7 @@ pub(crate) enum CatalogueError {
     Price(String),
 }
 
-/// Why a question has no answer.
+/// An error of a query.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     // Upstream's words.
@@ -43,26 +43,26 @@ pub(crate) struct Product {
 
 /// Products with unique ids and good prices, in their order.
 #[derive(Debug)]
-pub(crate) struct Catalogue {
+pub(crate) struct Catalog {
     products: Vec<Product>,
     by_id: HashMap<String, usize>,
-    /// What is searched: each product's name and description in lower case.
+    /// The searched texts: each product's name and description in lower case.
     texts: Vec<String>,
 }
 
-impl Catalogue {
+impl Catalog {
     /// Accepts products that can be sold. The list may be empty.
-    pub(crate) fn try_new(products: Vec<Product>) -> Result<Self, CatalogueError> {
+    pub(crate) fn try_new(products: Vec<Product>) -> Result<Self, CatalogError> {
         let mut by_id = HashMap::with_capacity(products.len());
         for (index, product) in products.iter().enumerate() {
             if product.id.is_empty() {
-                return Err(CatalogueError::NoId);
+                return Err(CatalogError::NoId);
             }
             if product.price.is_negative() {
-                return Err(CatalogueError::Price(product.id.clone()));
+                return Err(CatalogError::Price(product.id.clone()));
             }
             if by_id.insert(product.id.clone(), index).is_some() {
-                return Err(CatalogueError::Duplicate(product.id.clone()));
+                return Err(CatalogError::Duplicate(product.id.clone()));
             }
         }
         let text =
@@ -110,8 +110,8 @@ mod tests {
     }
 
     /// Upstream's fixture.
-    fn catalogue() -> Catalogue {
-        Catalogue::try_new(vec![
+    fn catalog() -> Catalog {
+        Catalog::try_new(vec![
             product("abc001", "Product Alpha One"),
             product("abc002", "Product Delta"),
             product("abc003", "Product Alpha Two"),
@@ -121,19 +121,19 @@ mod tests {
     }
 
     fn hits(query: &str) -> Vec<String> {
-        let catalogue = catalogue();
-        let places = catalogue.search(query).unwrap();
-        places.map(|place| catalogue.products()[place].id.clone()).collect()
+        let catalog = catalog();
+        let places = catalog.search(query).unwrap();
+        places.map(|place| catalog.products()[place].id.clone()).collect()
     }
 
     #[test]
     fn a_product_is_found_by_its_exact_id() {
-        assert_eq!(catalogue().find("abc003"), Ok(2));
+        assert_eq!(catalog().find("abc003"), Ok(2));
         for unknown in ["abc005", "ABC003", "", "abc00"] {
             let words = format!("no product with ID {unknown}");
-            assert_eq!(catalogue().find(unknown).unwrap_err().to_string(), words);
+            assert_eq!(catalog().find(unknown).unwrap_err().to_string(), words);
         }
-        let long = catalogue().find(&"é".repeat(1 << 20)).unwrap_err();
+        let long = catalog().find(&"é".repeat(1 << 20)).unwrap_err();
         assert_eq!(long, Refusal::Unknown("é".repeat(64)));
     }
 
@@ -146,24 +146,24 @@ mod tests {
         for nothing in [".*", "kitchen", "alpha two product", "(a+)+$"] {
             assert!(hits(nothing).is_empty(), "{nothing}");
         }
-        assert!(catalogue().search(&"x".repeat(1025)).is_err());
+        assert!(catalog().search(&"x".repeat(1025)).is_err());
     }
 
     #[test]
-    fn a_catalogue_holds_each_id_once_and_no_price_below_zero() {
+    fn a_catalog_holds_each_id_once_and_no_price_below_zero() {
         let priced = |code, units| Product {
             price: Money::try_new(code, units, 0).unwrap(),
             ..product("a", "a")
         };
         for (products, error) in [
-            (vec![product("", "a")], CatalogueError::NoId),
-            (vec![product("a", "a"), product("a", "b")], CatalogueError::Duplicate("a".to_owned())),
-            (vec![priced("USD", -1)], CatalogueError::Price("a".to_owned())),
+            (vec![product("", "a")], CatalogError::NoId),
+            (vec![product("a", "a"), product("a", "b")], CatalogError::Duplicate("a".to_owned())),
+            (vec![priced("USD", -1)], CatalogError::Price("a".to_owned())),
         ] {
-            assert_eq!(Catalogue::try_new(products).unwrap_err(), error);
+            assert_eq!(Catalog::try_new(products).unwrap_err(), error);
         }
         for products in [vec![], vec![priced("EUR", 1)], vec![priced("USD", 0)]] {
-            assert!(Catalogue::try_new(products).is_ok());
+            assert!(Catalog::try_new(products).is_ok());
         }
     }
 }

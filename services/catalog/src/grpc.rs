@@ -52,7 +52,7 @@ impl ProductCatalogService for ProductCatalog {
         request: Request<SearchProductsRequest>,
     ) -> Result<Response<SearchProductsResponse>, Status> {
         let stock = self.stock().await;
-        let places = stock.catalogue.search(&request.get_ref().query)?;
+        let places = stock.catalog.search(&request.get_ref().query)?;
         let results = places.map(|place| stock.messages.products[place].clone()).collect();
         Ok(Response::new(SearchProductsResponse { results }))
     }

@@ -1,4 +1,4 @@
-//! Where the catalogue comes from: the list compiled in, or a file that can be read again while
+//! The source of the catalog: the list compiled in, or a file that can be read again while
 //! the service runs. A file that went bad changes nothing.
 
 use std::path::{Path, PathBuf};
@@ -13,29 +13,29 @@ use prost::Message as _;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::domain::{Catalogue, Product, Refusal};
+use crate::domain::{Catalog, Product, Refusal};
 
 const PRODUCTS: &str = include_str!("../data/products.json");
-/// More JSON than any catalogue has that fits a message.
+/// More JSON than any catalog has that fits a message.
 const MAX_FILE: usize = 16 * 1024 * 1024;
-/// What every gRPC client accepts by default; a longer list would reach nobody.
+/// The largest message that gRPC clients accept by default; a longer list would reach nobody.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// A catalogue, and what is said of it: messages made once, in the same order.
+/// A catalog, and what is said of it: messages made once, in the same order.
 pub(crate) struct Stock {
-    pub(crate) catalogue: Catalogue,
+    pub(crate) catalog: Catalog,
     pub(crate) messages: ListProductsResponse,
 }
 
 impl Stock {
-    fn new(catalogue: Catalogue) -> Self {
-        let products = catalogue.products().iter().map(boutique_proto::Product::from).collect();
-        Self { messages: ListProductsResponse { products }, catalogue }
+    fn new(catalog: Catalog) -> Self {
+        let products = catalog.products().iter().map(boutique_proto::Product::from).collect();
+        Self { messages: ListProductsResponse { products }, catalog }
     }
 
     /// The product with exactly this id.
     pub(crate) fn find(&self, id: &str) -> Result<&boutique_proto::Product, Refusal> {
-        Ok(&self.messages.products[self.catalogue.find(id)?])
+        Ok(&self.messages.products[self.catalog.find(id)?])
     }
 }
 
@@ -82,7 +82,7 @@ impl Store {
                 *current = Arc::new(stock);
             }
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "kept the catalogue that was there");
+                tracing::error!(error = format!("{error:#}"), "kept the catalog that was there");
             }
         }
     }
@@ -101,7 +101,7 @@ pub(crate) fn obey_signals(store: Arc<Store>) -> anyhow::Result<()> {
             };
             store.reloading.store(reloading, Ordering::Relaxed);
             let state = if reloading { "on" } else { "off" };
-            tracing::info!("turned reading the catalogue on every call {state}");
+            tracing::info!("turned reading the catalog on every call {state}");
         }
     });
     Ok(())
@@ -114,7 +114,7 @@ fn read(path: &Path) -> anyhow::Result<Stock> {
 fn parse(text: &str) -> anyhow::Result<Stock> {
     let list: List = serde_json::from_str(text)?;
     let products = list.products.into_iter().map(Product::try_from);
-    let stock = Stock::new(Catalogue::try_new(products.collect::<Result<_, _>>()?)?);
+    let stock = Stock::new(Catalog::try_new(products.collect::<Result<_, _>>()?)?);
     let size = stock.messages.encoded_len();
     anyhow::ensure!(size <= MAX_MESSAGE, "the list takes {size} bytes, more than a message may");
     Ok(stock)

@@ -34,7 +34,7 @@ pub(crate) enum Refusal {
     Total(#[from] MoneyError),
 }
 
-/// Who orders, and in which currency.
+/// The customer and the currency of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Buyer {
     pub(crate) user_id: String,

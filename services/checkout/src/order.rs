@@ -203,7 +203,7 @@ async fn confirm(clients: Clients, email: String, order: OrderResult) {
     }
 }
 
-/// What one piece costs in the catalogue's currency.
+/// The price of one piece in the catalog's currency.
 async fn price_in_usd(clients: &Clients, line: &OrderLine) -> Result<Money, Status> {
     let attempt = format!("failed to prepare order: failed to get product #{:?}", line.product_id);
     let request = GetProductRequest { id: line.product_id.clone() };

@@ -6,7 +6,7 @@ use boutique_money::{CurrencyCode, Money, MoneyError};
 const SCALE_DIGITS: usize = 6;
 const SCALE: i128 = 1_000_000;
 
-/// Why a table of rates cannot be used.
+/// An invalid table of rates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RatesError {
     #[error("there is no rate at all")]
@@ -19,7 +19,7 @@ pub(crate) enum RatesError {
     Rate(String),
 }
 
-/// Why an amount cannot be converted.
+/// The error of a conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("unsupported currency code")]
@@ -28,7 +28,7 @@ pub(crate) enum Refusal {
     Amount(#[from] MoneyError),
 }
 
-/// What one euro is worth in each currency, in the table's order.
+/// The value of one euro in each currency, in the table's order.
 #[derive(Debug, Clone)]
 pub(crate) struct Rates(Vec<(CurrencyCode, i128)>);
 

@@ -1,4 +1,4 @@
-//! The wire side in: a message, one domain call, a message.
+//! The inbound gRPC adapter: a message, one domain call, a message.
 
 use boutique_money::{CurrencyCode, Money};
 use boutique_proto::currency_service_server::CurrencyService;

@@ -30,7 +30,7 @@ pub(crate) enum DeliveryError {
     Send(String),
 }
 
-/// Where confirmations go.
+/// The destination of confirmations.
 pub(crate) enum Delivery {
     /// Nowhere, as upstream's.
     Log,
@@ -107,7 +107,7 @@ fn root(env: &Env) -> Result<Option<Certificate>, EnvError> {
     Ok(Some(root))
 }
 
-/// When TLS begins: with the connection, or by STARTTLS, which the server must or may offer.
+/// The begin of TLS: with the connection, or by STARTTLS, which the server must or may offer.
 enum Mode {
     Wrapper,
     Required,

@@ -1,4 +1,4 @@
-//! What a confirmation says.
+//! The text of a confirmation.
 
 use boutique_money::Money;
 

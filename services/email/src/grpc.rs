@@ -1,4 +1,4 @@
-//! The wire side in: a message, the confirmation rendered from it, and its delivery.
+//! The inbound gRPC adapter: a message, the confirmation rendered from it, and its delivery.
 
 use askama::Template;
 use boutique_proto::email_service_server::EmailService;

@@ -1,5 +1,5 @@
-//! The wire side out: the seven services a page is made of. With `CACHE_TTL` pages may show what the
-//! catalogue and the currency service said a little while ago; an order is never made of that.
+//! Outbound adapters: the seven services that pages are made of. With `CACHE_TTL` pages may show what the
+//! catalog and the currency service said a little while ago; an order is never made of that.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub(crate) struct Clients {
     copy: Arc<CatalogCopy>,
 }
 
-/// What pages may show a little late.
+/// Answers that pages may show a little late.
 struct Cached {
     currencies: Cache<(), Arc<[String]>>,
     products: Cache<(), Arc<[Arc<Priced>]>>,
@@ -70,7 +70,7 @@ impl Clients {
         })
     }
 
-    /// Whether every page makes all the calls that upstream's makes.
+    /// True if every page makes all the calls that upstream's makes.
     pub(crate) fn is_faithful(&self) -> bool {
         !self.cached.product.is_on()
     }
@@ -161,13 +161,13 @@ impl Clients {
         self.cart.empty_cart(request).await.map(|_| ())
     }
 
-    /// What shipping these items costs, in US dollars.
+    /// Returns the cost of shipping these items, in US dollars.
     pub(crate) async fn quote(&self, items: Vec<CartItem>) -> Result<Money, Status> {
         let request = GetQuoteRequest { address: None, items };
         amount(self.shipping.get_quote(request).await?.cost_usd.as_ref())
     }
 
-    /// Products to show beside those with the given ids, all of them known to the catalogue.
+    /// Products to show beside those with the given ids, all of them known to the catalog.
     pub(crate) async fn recommendations(
         &self,
         user_id: &str,

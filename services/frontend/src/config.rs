@@ -18,7 +18,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Where reads may take longer, so may what is made of them: a page of up to three reads one after the other.
+    /// Reads the limits. Longer reads lengthen them: a page is up to three reads one after the other.
     fn from_env(env: &Env) -> Result<Self, EnvError> {
         let reads = read_timeout(env)?.unwrap_or_default();
         let order = env.duration("CHECKOUT_TIMEOUT")?.unwrap_or_default();
@@ -36,16 +36,16 @@ pub(crate) struct Config {
 
     /// Before every route, link, redirect and asset; empty, or `/` and something.
     pub(crate) base_url: String,
-    /// What `ENV_PLATFORM` says, if it says something we know.
+    /// The platform of `ENV_PLATFORM`, if it is a known one.
     pub(crate) platform: Option<Platform>,
     pub(crate) is_cymbal: bool,
     /// A banner on top of every page.
     pub(crate) message: Option<String>,
-    /// Where the shopping assistant is, if there is one.
+    /// The address of the shopping assistant, if there is one.
     pub(crate) assistant: Option<Uri>,
-    /// Whether all new visitors share one session.
+    /// True if all new visitors share one session.
     pub(crate) single_shared_session: bool,
-    /// Where packaging details are, if anywhere.
+    /// The URL of packaging details, if there is one.
     pub(crate) packaging_url: Option<Uri>,
     /// The number of proxies before the shop whose word on the original request is taken.
     pub(crate) proxies: usize,

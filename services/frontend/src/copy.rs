@@ -27,7 +27,7 @@ pub(crate) struct CatalogCopy(Mutex<State>);
 struct State {
     /// The products, and when they were listed.
     copy: Option<(Instant, Arc<[Arc<Priced>]>)>,
-    /// When somebody was told to list them.
+    /// The time of the last refresh.
     renewing: Option<Instant>,
 }
 

@@ -1,4 +1,4 @@
-//! Where this frontend runs: found out once, beside the start, because it asks the cloud's metadata
+//! The platform of this frontend: found out once, beside the start, because it asks the cloud's metadata
 //! host, which elsewhere does not answer.
 
 use std::sync::{Arc, OnceLock};
@@ -61,7 +61,7 @@ impl Platform {
     }
 }
 
-/// What is known of the deployment; a field is empty where nobody told.
+/// The details of the deployment; a field is empty where it is not known.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Details {
     pub(crate) on_gcp: bool,
@@ -70,7 +70,7 @@ pub(crate) struct Details {
     pub(crate) pod: Option<String>,
 }
 
-/// What is known so far.
+/// Returns the details known so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Deployment {
     configured: Option<Platform>,
@@ -78,7 +78,7 @@ pub(crate) struct Deployment {
 }
 
 impl Deployment {
-    /// What `ENV_PLATFORM` says, or else what was found.
+    /// Returns the platform of `ENV_PLATFORM`, or else the one that was found.
     pub(crate) fn platform(&self) -> Platform {
         let found = self.details.get().is_some_and(|details| details.on_gcp);
         self.configured.unwrap_or(if found { Platform::Gcp } else { Platform::Local })

@@ -1,5 +1,5 @@
-//! What a page has to work out: how a price is written, which currencies are offered, which session
-//! ids are good, what a form may hold ([`form`]), and which pictures are shown ([`picture`]).
+//! The rules of pages: the form of a price, the currencies on offer, valid session ids,
+//! forms ([`form`]), and pictures ([`picture`]).
 
 pub(crate) mod form;
 pub(crate) mod picture;
@@ -53,7 +53,7 @@ pub(crate) fn currencies<'a>(
     supported.map(|supported| (supported, chosen(cookie, supported)))
 }
 
-/// Whether this may be a session: a UUID, or one of the two names that upstream's probes send.
+/// Returns true if this may be a session: a UUID, or one of the two names that upstream's probes send.
 pub(crate) fn is_session(id: &str) -> bool {
     let is_uuid = id.len() == 36
         && id.bytes().enumerate().all(|(place, b)| match place {

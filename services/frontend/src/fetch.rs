@@ -16,7 +16,7 @@ pub(crate) const SHORT: Duration = Duration::from_secs(1);
 /// For the assistant, who thinks.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// Why there is no answer.
+/// The error of a fetch.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
     #[error("no answer in time")]
@@ -27,7 +27,7 @@ pub(crate) enum FetchError {
     Status(u16),
 }
 
-/// What GETs something, with one extra header where the other side asks for it.
+/// Sends a GET request, with one extra header where the other side asks for it.
 pub(crate) async fn get(
     uri: Uri,
     extra: Option<(HeaderName, HeaderValue)>,

@@ -82,7 +82,7 @@ const CROSS_SITE: &str = "this request came from another site\n\
     Behind a proxy, the shop must be told its public address: pass on Host as it came, or set TRUST_PROXY=1 and pass on \
     X-Forwarded-Host, X-Forwarded-Proto and, where it is no default, X-Forwarded-Port, or Forwarded.";
 
-/// What surrounds every request.
+/// The middleware around every request.
 async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-//! The shop window.
+//! The web UI.
 
 mod clients;
 mod config;

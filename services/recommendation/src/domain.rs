@@ -1,16 +1,16 @@
-//! A sample of the catalogue without what is already in view.
+//! A sample of the catalog without what is already in view.
 
 use rand::Rng;
 use rand::seq::index;
 
-/// How many products are suggested at most.
+/// The most products that are suggested.
 const MOST: usize = 5;
 
 /// The most products in view that are looked at; a cart has at most 500 lines.
 const MAX_SEEN: usize = 512;
 
 /// At most five ids that are not in `seen`, uniformly and in random order. It draws only as many as
-/// it needs if all that was seen is among them, so a large catalogue costs no more than a small one.
+/// it needs if all that was seen is among them, so a large catalog costs no more than a small one.
 pub(crate) fn suggest(ids: &[String], seen: &[String], rng: &mut impl Rng) -> Vec<String> {
     let seen = &seen[..seen.len().min(MAX_SEEN)];
     let drawn = index::sample(rng, ids.len(), ids.len().min(MOST + seen.len()));

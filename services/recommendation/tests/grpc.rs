@@ -1,4 +1,4 @@
-//! recommendationservice over its own wire, with a catalogue that the test plays.
+//! recommendationservice over its own wire, with a catalog that the test plays.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tonic::{Code, Request, Response, Status};
 
 const CATALOG: ServiceSpec = services::PRODUCT_CATALOG;
 
-/// A catalogue of these ids, or one that fails.
+/// A catalog of these ids, or one that fails.
 struct Catalog(Option<Arc<[&'static str]>>);
 
 #[tonic::async_trait]
@@ -80,7 +80,7 @@ async fn what_is_in_view_is_not_suggested() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn nothing_is_suggested_from_an_empty_catalogue() -> anyhow::Result<()> {
+async fn nothing_is_suggested_from_an_empty_catalog() -> anyhow::Result<()> {
     let (mut recommendation, _catalog, _running) = start(Some(&[])).await?;
 
     let answer = recommendation.list_recommendations(without(&[])).await?;
@@ -90,7 +90,7 @@ async fn nothing_is_suggested_from_an_empty_catalogue() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_catalogue_that_is_out_is_unavailable() -> anyhow::Result<()> {
+async fn a_catalog_that_is_out_is_unavailable() -> anyhow::Result<()> {
     let (mut broken, _catalog, _running) = start(None).await?;
     let refused = broken.list_recommendations(without(&[])).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);

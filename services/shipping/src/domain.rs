@@ -1,4 +1,4 @@
-//! What a parcel costs, and how it is numbered.
+//! The cost and the tracking number of a parcel.
 
 use boutique_money::{CurrencyCode, Money};
 use rand::{Rng, RngExt as _};
@@ -19,7 +19,7 @@ pub(crate) enum Refusal {
     Quantity,
 }
 
-/// Where a parcel goes, as far as its number depends on it.
+/// The part of an address that a parcel's number depends on.
 pub(crate) struct Destination<'a> {
     pub(crate) street: &'a str,
     pub(crate) city: &'a str,

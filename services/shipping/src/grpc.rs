@@ -1,4 +1,4 @@
-//! The wire side in: a message, one domain call, a message.
+//! The inbound gRPC adapter: a message, one domain call, a message.
 
 use boutique_proto::shipping_service_server::ShippingService;
 use boutique_proto::{GetQuoteRequest, GetQuoteResponse, ShipOrderRequest, ShipOrderResponse};

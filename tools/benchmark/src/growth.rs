@@ -1,4 +1,4 @@
-//! How costs grow: with the lines of a cart, the products of a catalogue, and the users in Redis.
+//! The growth of costs: with the lines of a cart, the products of a catalog, and the users in Redis.
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -40,12 +40,12 @@ pub(crate) fn cart_lines(session: &Session, system: &System) -> anyhow::Result<V
     ])
 }
 
-/// The product page over catalogues of ever more products, ten processes.
+/// The product page over catalogs of ever more products, ten processes.
 pub(crate) fn products(session: &Session, extra: &Settings, label: &str) -> anyhow::Result<Curve> {
     let mut points = Vec::new();
     for count in [9_usize, 100, 1_000, 10_000] {
         let file = session.machine.scratch.join(format!("{count}.json"));
-        std::fs::write(&file, catalogue(count)?)?;
+        std::fs::write(&file, catalog(count)?)?;
         let mut settings = extra.clone();
         settings.insert("CATALOG_FILE".to_owned(), file.to_string_lossy().into_owned());
         // A list this long takes longer than most people would wait for.
@@ -59,12 +59,12 @@ pub(crate) fn products(session: &Session, extra: &Settings, label: &str) -> anyh
         let sample = session.measure(&system, "--profile page:product", session.users, false)?;
         points.push((count as f64, sample.cpu()));
     }
-    let title = format!("Product page by products of the catalogue, {label}: CPU");
+    let title = format!("Product page by products of the catalog, {label}: CPU");
     Ok(Curve { title, axis: "products", unit: "µs", points })
 }
 
 /// Upstream's nine products, and others.
-fn catalogue(count: usize) -> anyhow::Result<String> {
+fn catalog(count: usize) -> anyhow::Result<String> {
     const NINE: &str = include_str!("../../../services/catalog/data/products.json");
     let mut list: serde_json::Value = serde_json::from_str(NINE)?;
     let products = list["products"].as_array_mut().context("no products")?;
@@ -124,7 +124,7 @@ pub(crate) fn users(
     ])
 }
 
-/// How many commands this Redis has run for others.
+/// Returns the number of commands that this Redis has run for others.
 fn calls(connection: &mut redis::Connection) -> anyhow::Result<f64> {
     let info: String = redis::cmd("INFO").arg("commandstats").query(connection)?;
     let calls =

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![expect(clippy::print_stdout, reason = "its report is what a benchmark prints")]
 
-mod floor;
+mod baseline;
 mod growth;
 mod plan;
 mod process;
@@ -26,7 +26,7 @@ use crate::workload::HOME;
 /// RPCs of the shop mix per HTTP request, counted in upstream's source and its load's weights.
 const LEGS: f64 = 11.12;
 const ROUND_TRIPS: u32 = 50_000;
-/// How many of the systems answer all pages; two floors of a single page follow them.
+/// The number of systems that answer all pages; two baselines of a single page follow them.
 const SHOPS: usize = 6;
 
 #[derive(Parser)]
@@ -38,7 +38,7 @@ struct Options {
 
 #[derive(Subcommand)]
 enum What {
-    /// Starts our shop in all its forms and the floors, and measures them beside each other.
+    /// Starts our shop in all its forms and the baselines, and measures them beside each other.
     Run {
         #[command(flatten)]
         how: How,
@@ -50,43 +50,43 @@ enum What {
     Measure {
         #[command(flatten)]
         how: How,
-        /// What it is called in the table.
+        /// Name in the table.
         #[arg(long, default_value = "other")]
         label: String,
         /// Its address, as host:port.
         #[arg(long)]
         target: String,
-        /// Where its parts' CPU is counted: name=PID or name=FOLDER of a cgroup; as often as there are parts.
+        /// Source of its parts' CPU figures: name=PID or name=FOLDER of a cgroup; as often as there are parts.
         #[arg(long = "meter", required = true)]
         meters: Vec<String>,
         /// The same of its Redis, which is counted apart.
         #[arg(long)]
         redis_meter: Option<String>,
     },
-    /// Runs one stand-in of the floors; `run` starts them.
+    /// Runs one stand-in of the baselines; `run` starts them.
     #[command(hide = true)]
-    Floor { kind: String, address: Option<String> },
+    Baseline { kind: String, address: Option<String> },
 }
 
 #[derive(Args)]
 struct How {
-    /// How often each load is put on each system.
+    /// Rounds: how often each load is put on each system.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How many seconds each time.
+    /// Seconds of each round.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// How many seconds nothing is asked, to see what a system does by itself. tokio keeps the threads
+    /// Seconds without requests, to see what a system does by itself. tokio keeps the threads
     /// of a start for ten seconds.
     #[arg(long, default_value_t = 12)]
     idle: u64,
-    /// How long a shop may take to open, as in 30s.
+    /// Longest time that a shop may take to open, as in 30s.
     #[arg(long, default_value = "30s")]
     wait_for_shop: String,
-    /// How many connections.
+    /// Number of connections.
     #[arg(long, default_value_t = 8)]
     users: usize,
-    /// Where the binaries are; beside this one by default.
+    /// Folder of the binaries; beside this one by default.
     #[arg(long)]
     bin: Option<PathBuf>,
     /// Write a page with plots to this file.
@@ -104,10 +104,10 @@ fn main() -> ExitCode {
         What::Measure { how, label, target, meters, redis_meter } => {
             other(&how, &label, &target, &meters, redis_meter.as_deref())
         }
-        What::Floor { kind, address: Some(address) } if kind == "trips" => {
-            floor::round_trips(&address, ROUND_TRIPS)
+        What::Baseline { kind, address: Some(address) } if kind == "trips" => {
+            baseline::round_trips(&address, ROUND_TRIPS)
         }
-        What::Floor { kind, .. } => floor::run(&kind),
+        What::Baseline { kind, .. } => baseline::run(&kind),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -166,8 +166,8 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
         System::one(machine, "one, cached", &cached)?,
         System::ten(machine, "ten, faithful", &plain)?,
         System::ten(machine, "ten, cached", &cached)?,
-        System::floor(machine, "L2", false)?,
-        System::floor(machine, "L2, reduced", true)?,
+        System::baseline(machine, "L2", false)?,
+        System::baseline(machine, "L2, reduced", true)?,
         System::page(machine, "plain HTTP", "http", &plain)?,
         System::page(machine, "HTTP and Redis", "http-redis", &plain)?,
     ];
@@ -213,7 +213,7 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
     finish(how, &Report { rows, figures, curves, notes })
 }
 
-/// How large each binary is.
+/// Prints the size of each binary.
 fn sizes(machine: &Machine) -> anyhow::Result<String> {
     let names =
         SERVICES.map(|service| service.name).into_iter().chain(["boutique", "loadgenerator"]);
@@ -229,15 +229,15 @@ fn sizes(machine: &Machine) -> anyhow::Result<String> {
 
 /// One round trip over loopback, both ends on one processor, in microseconds.
 fn echo(machine: &Machine) -> anyhow::Result<f64> {
-    let (_echo, address) = machine.floor("echo", "L0", &Settings::new())?;
+    let (_echo, address) = machine.baseline("echo", "L0", &Settings::new())?;
     let mut trips: Command = machine.pinned(&std::env::current_exe()?, true);
     let began = Instant::now();
-    let status = trips.args(["floor", "trips", &address]).status()?;
+    let status = trips.args(["baseline", "trips", &address]).status()?;
     ensure!(status.success(), "the round trips failed");
     Ok(began.elapsed().as_secs_f64() * 1e6 / f64::from(ROUND_TRIPS))
 }
 
-/// What each system does when nobody asks, in thousandths of a processor.
+/// Prints the idle CPU of each system, in thousandths of a core.
 fn idle(systems: &[System], duration: Duration) -> anyhow::Result<Vec<f64>> {
     let all = |systems: &[System]| {
         systems
@@ -258,17 +258,17 @@ fn idle(systems: &[System], duration: Duration) -> anyhow::Result<Vec<f64>> {
 }
 
 fn figures(rows: &[Row], http_redis: f64, generator: f64) -> Vec<Figure> {
-    let [one, one_cached, ten, ten_cached, floor, reduced] = rows else { return Vec::new() };
+    let [one, one_cached, ten, ten_cached, baseline, reduced] = rows else { return Vec::new() };
     let cost = |row: &Row, load: usize| row.costs[load].as_ref().map_or(0.0, |cost| cost.cpu);
     let with_redis = |row: &Row| row.costs[0].as_ref().map_or(0.0, |cost| cost.cpu + cost.redis);
     vec![
-        Figure::new("shop mix, faithful / L2", cost(ten, 0) / cost(floor, 0), 1.3),
+        Figure::new("shop mix, faithful / L2", cost(ten, 0) / cost(baseline, 0), 1.3),
         Figure::new(
             "shop mix, cached / L2 of the reduced graph",
             cost(ten_cached, 0) / cost(reduced, 0),
             1.5,
         ),
-        Figure::new("order of 2, faithful / L2", cost(ten, 4) / cost(floor, 4), 1.3),
+        Figure::new("order of 2, faithful / L2", cost(ten, 4) / cost(baseline, 4), 1.3),
         Figure::new(
             "shop mix, one process / (HTTP and one Redis operation)",
             with_redis(one) / http_redis,

@@ -37,7 +37,7 @@ impl Sample {
 /// Samples by system and load, in the order of both.
 pub(crate) type Samples = BTreeMap<(usize, usize), Vec<Sample>>;
 
-/// What all measurements of one session share.
+/// The shared state of all measurements of one session.
 pub(crate) struct Session {
     pub(crate) machine: Machine,
     pub(crate) redis: Option<Meter>,
@@ -127,7 +127,7 @@ fn figure(value: &Value) -> f64 {
     value.as_f64().unwrap_or_default()
 }
 
-/// How many orders were placed; AddItem is part of what they cost.
+/// The number of orders placed; AddItem is part of their cost.
 fn orders(report: &Value) -> f64 {
     let routes = report["routes"].as_array().map_or(&[][..], Vec::as_slice);
     let placed = routes.iter().filter(|route| route["name"] == "CheckoutService/PlaceOrder");

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal};
 
-/// How long a process may take to end.
+/// The longest time that a process may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Where CPU is counted: a process with all its threads, or a cgroup.
+/// The source of CPU figures: a process with all its threads, or a cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Meter {
     Process(u32),
@@ -76,7 +76,7 @@ pub(crate) struct Machine {
     pub(crate) bin: PathBuf,
     /// For what is measured, and for who measures.
     pub(crate) processors: Option<(usize, usize)>,
-    /// Where what is measured lies and writes its log: a file, as in earnest.
+    /// The folder of the measured processes, and of their log, which is a file as in production.
     pub(crate) scratch: PathBuf,
 }
 
@@ -128,7 +128,7 @@ impl Machine {
     }
 
     /// Starts a stand-in of this program, and answers where it listens.
-    pub(crate) fn floor(
+    pub(crate) fn baseline(
         &self,
         kind: &str,
         label: &str,
@@ -136,12 +136,12 @@ impl Machine {
     ) -> anyhow::Result<(Running, String)> {
         let program = std::env::current_exe()?;
         let mut command = self.measured(&program, &format!("{label}-{kind}"), settings)?;
-        command.args(["floor", kind]);
+        command.args(["baseline", kind]);
         let mut child = command.stdout(Stdio::piped()).spawn()?;
         let mut address = String::new();
         let said = child.stdout.as_mut().context("no stdout")?;
         BufReader::new(said).read_line(&mut address)?;
-        ensure!(!address.is_empty(), "the floor {kind} did not start");
+        ensure!(!address.is_empty(), "the baseline {kind} did not start");
         Ok((Running(child), address.trim().to_owned()))
     }
 }

@@ -12,7 +12,7 @@ use crate::plan::{Sample, Samples, median};
 use crate::system::System;
 use crate::workload::WORKLOADS;
 
-/// What is known of one system when all is measured.
+/// The results of one system.
 pub(crate) struct Row {
     pub(crate) label: String,
     /// The first page after exec, in milliseconds.
@@ -26,7 +26,7 @@ pub(crate) struct Row {
     pub(crate) costs: Vec<Option<Cost>>,
 }
 
-/// What one unit of a load costs on one system: medians.
+/// The cost of one unit of a load on one system: medians.
 pub(crate) struct Cost {
     /// Microseconds of CPU.
     pub(crate) cpu: f64,

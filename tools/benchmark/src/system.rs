@@ -1,4 +1,4 @@
-//! Whole shops to measure: ours in its forms, the floor, and any other by its address.
+//! Whole shops to measure: ours in its forms, the baseline, and any other by its address.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,23 +9,23 @@ use boutique_proto::services::SERVICES;
 use crate::process::{Machine, Meter, Running, first_page, free_ports};
 use crate::workload::{HOME, WORKLOADS, Workload};
 
-/// How long the cached profile keeps what it may.
+/// The `CACHE_TTL` of the cached profile.
 const CACHE_TTL: &str = "10s";
 
 /// A shop that is running.
 pub(crate) struct System {
     pub(crate) label: String,
-    /// Where its front door is.
+    /// The address of its frontend.
     pub(crate) address: String,
     /// Upstream's settings of its addresses, where they are known.
     pub(crate) addresses: BTreeMap<String, String>,
     /// Its parts by name; Redis is counted apart.
     pub(crate) meters: Vec<(String, Meter)>,
-    /// Whether its pages are ours, and can be checked.
+    /// True if its pages are ours, and can be checked.
     pub(crate) is_shop: bool,
     /// From exec to the first page.
     pub(crate) opened_in: Option<Duration>,
-    /// When all was started and nothing asked, in MB.
+    /// Memory after the start and before any request, in MB.
     pub(crate) fresh: f64,
     _processes: Vec<Running>,
 }
@@ -77,8 +77,12 @@ impl System {
         Self::settled(label, address, env, meters, true, opened_in, processes)
     }
 
-    /// The floor L2: the same processes and calls with nothing in them.
-    pub(crate) fn floor(machine: &Machine, label: &str, is_reduced: bool) -> anyhow::Result<Self> {
+    /// The baseline L2: the same processes and calls with nothing in them.
+    pub(crate) fn baseline(
+        machine: &Machine,
+        label: &str,
+        is_reduced: bool,
+    ) -> anyhow::Result<Self> {
         let mut env = Settings::new();
         let (mut meters, mut processes) = (Vec::new(), Vec::new());
         for service in &SERVICES {
@@ -87,7 +91,7 @@ impl System {
                 "recommendationservice" if is_reduced => "recommendationservice-reduced",
                 name => name,
             };
-            let (process, address) = machine.floor(kind, label, &env)?;
+            let (process, address) = machine.baseline(kind, label, &env)?;
             env.insert(service.addr_key.to_owned(), address);
             meters.push((service.name.to_owned(), process.meter()));
             processes.push(process);
@@ -96,14 +100,14 @@ impl System {
         Self::settled(label, address, env, meters, false, None, processes)
     }
 
-    /// A floor of a single process.
+    /// A baseline of a single process.
     pub(crate) fn page(
         machine: &Machine,
         label: &str,
         kind: &str,
         extra: &Settings,
     ) -> anyhow::Result<Self> {
-        let (process, address) = machine.floor(kind, label, extra)?;
+        let (process, address) = machine.baseline(kind, label, extra)?;
         let meters = vec![(kind.to_owned(), process.meter())];
         Self::settled(label, address, Settings::new(), meters, false, None, vec![process])
     }
@@ -144,7 +148,7 @@ impl System {
         Ok(system)
     }
 
-    /// Whether it can be put under this load: a floor of a single process knows one page.
+    /// Returns true if it can be put under this load: a baseline of a single process knows one page.
     pub(crate) fn answers(&self, workload: &Workload) -> bool {
         match (self.addresses.is_empty(), self.is_shop) {
             (false, _) => true,
@@ -153,7 +157,7 @@ impl System {
         }
     }
 
-    /// What makes the pages of the cached profile.
+    /// The settings of the cached profile.
     pub(crate) fn cached() -> Settings {
         settings([("CACHE_TTL", CACHE_TTL)])
     }

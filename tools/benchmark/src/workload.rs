@@ -5,7 +5,7 @@
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
     pub(crate) arguments: &'static str,
-    /// Whether it needs the addresses of the services.
+    /// True if it needs the addresses of the services.
     pub(crate) is_grpc: bool,
 }
 

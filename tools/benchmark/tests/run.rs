@@ -45,7 +45,7 @@ fn shop() -> (Child, String) {
 }
 
 #[test]
-fn our_shop_is_measured_beside_its_floors() {
+fn our_shop_is_measured_beside_its_baselines() {
     let (output, figures, page) = benchmark(&["run"]);
     assert!(output.status.success(), "{}", said(&output));
     let systems = figures["systems"].as_array().unwrap();

@@ -39,12 +39,12 @@ struct Shared {
     target: Target,
     host: HeaderValue,
     tls: Option<TlsConnector>,
-    /// What no visitor uses at the moment; the last one used is the next.
+    /// Connections that no visitor uses at the moment; the last one used is the next.
     idle: RefCell<Vec<Connection>>,
     requests: Cell<u64>,
 }
 
-/// What a visitor was given to keep.
+/// The cookies of a visitor.
 #[derive(Debug, Default)]
 pub(crate) struct Cookies {
     pairs: Vec<(String, String)>,
@@ -67,7 +67,7 @@ impl Client {
         Ok(Self(Rc::new(Shared { target, host, tls, idle, requests })))
     }
 
-    /// How many HTTP requests were sent so far; a visit takes several when it is redirected.
+    /// Returns the number of HTTP requests sent so far; a visit takes several when it is redirected.
     pub(crate) fn requests(&self) -> u64 {
         self.0.requests.get()
     }

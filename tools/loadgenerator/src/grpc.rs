@@ -15,10 +15,10 @@ use rand::{RngExt as _, SeedableRng as _};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::book::{Book, Cart, nanos};
 use crate::buyer::Buyer;
 use crate::load::{CURRENCIES, Load, Product};
-use crate::record::{Route, Start};
+use crate::price_list::{Cart, PriceList, nanos};
+use crate::stats::{Route, Start};
 
 const ADD: Route = Route { method: "gRPC", name: "CartService/AddItem" };
 const PLACE: Route = Route { method: "gRPC", name: "CheckoutService/PlaceOrder" };
@@ -54,18 +54,18 @@ impl Clients {
     }
 
     /// Learns what the shop charges; an answer is also the sign that it is open.
-    pub(crate) async fn learn(&self, mut book: Book) -> anyhow::Result<Book> {
+    pub(crate) async fn learn(&self, mut prices: PriceList) -> anyhow::Result<PriceList> {
         let listed = self.catalog.list_products(Empty {}).await?;
         for product in &listed.products {
-            book.learn(&product.id, required_amount(product.price_usd.as_ref())?)?;
+            prices.learn(&product.id, required_amount(product.price_usd.as_ref())?)?;
         }
         let items = vec![CartItem { product_id: "any".to_owned(), quantity: 1 }];
         let request = GetQuoteRequest { address: None, items };
         let quote = self.shipping.get_quote(request).await?;
-        book.learn_quote(required_amount(quote.cost_usd.as_ref())?);
+        prices.learn_quote(required_amount(quote.cost_usd.as_ref())?);
         let request = GetCartRequest { user_id: Uuid::new_v4().to_string() };
         self.cart.get_cart(request).await?;
-        Ok(book)
+        Ok(prices)
     }
 }
 
@@ -77,11 +77,11 @@ pub(crate) struct Caller {
     clients: Clients,
     rng: StdRng,
     user_id: String,
-    /// What must be in the cart; nothing is known after a call whose outcome is not.
+    /// The expected cart; unknown after a call with an unknown outcome.
     cart: Option<Cart>,
-    /// Whether the cart was not looked at since an order.
+    /// True if the cart was not looked at since an order.
     unchecked: bool,
-    /// Whether the next call is the first of a task.
+    /// True if the next call is the first of a task.
     begins: bool,
 }
 
@@ -108,18 +108,18 @@ impl Caller {
             let start = Start::now();
             let outcome = self.look().await;
             if outcome.is_err() {
-                self.load.record.note(LOOK, start, &outcome);
+                self.load.stats.note(LOOK, start, &outcome);
             }
         }
     }
 
     async fn tasks(&mut self) -> Flow {
-        while self.load.pace.take_task() {
+        while self.load.scheduler.take_task() {
             self.begins = true;
             if self.cart.is_none() {
                 let start = self.turn().await?;
                 let outcome = self.look().await;
-                self.load.record.note(LOOK, start, &outcome);
+                self.load.stats.note(LOOK, start, &outcome);
             }
             for product in self.load.some_products(&mut self.rng) {
                 self.add(product).await?;
@@ -130,7 +130,7 @@ impl Caller {
     }
 
     async fn turn(&mut self) -> ControlFlow<(), Start> {
-        match self.load.pace.turn(std::mem::take(&mut self.begins)).await {
+        match self.load.scheduler.turn(std::mem::take(&mut self.begins)).await {
             Some(due) => ControlFlow::Continue(Start { due, sent: Instant::now() }),
             None => ControlFlow::Break(()),
         }
@@ -153,7 +153,7 @@ impl Caller {
             }
             Err(status) => Err(failed(&status)),
         };
-        self.load.record.note(ADD, start, &outcome);
+        self.load.stats.note(ADD, start, &outcome);
         Flow::Continue(())
     }
 
@@ -188,22 +188,22 @@ impl Caller {
             }
         };
         let route = if with_bad_card { REFUSED } else { PLACE };
-        self.load.record.note(route, start, &outcome);
+        self.load.stats.note(route, start, &outcome);
         Flow::Continue(())
     }
 
-    /// Whether the order is what was in the cart, at the price it had to have, to the nano. A line
+    /// Checks that the order is what was in the cart, at the price it had to have, to the nano. A line
     /// too many is what a cart that was not emptied before looks like.
     fn judge(&self, order: &OrderResult, cart: Option<Cart>, currency: &str) -> anyhow::Result<()> {
         if !self.load.checks_pages {
             return Ok(());
         }
         let verdict = &self.load.verdict;
-        let (Some(cart), Some(book)) = (cart, &self.load.book) else {
+        let (Some(cart), Some(prices)) = (cart, &self.load.prices) else {
             return verdict.acknowledge(&order.order_id, &order.shipping_tracking_id, "", None);
         };
         let ordered = pieces(order.items.iter().filter_map(|line| line.item.as_ref()));
-        let expected = book.total(&cart, currency).map(|total| total.to_string());
+        let expected = prices.total(&cart, currency).map(|total| total.to_string());
         let told = told(order).map(|total| total.to_string());
         let ids = (&order.order_id, &order.shipping_tracking_id);
         verdict.acknowledge(ids.0, ids.1, told.as_deref().unwrap_or("unreadable"), expected)?;
@@ -268,7 +268,7 @@ fn pieces<'a>(items: impl Iterator<Item = &'a CartItem>) -> Cart {
     cart
 }
 
-/// What the order says that it costs, in nanos.
+/// Returns the total of the order, in nanos.
 fn told(order: &OrderResult) -> anyhow::Result<i128> {
     let mut total = nanos(required_amount(order.shipping_cost.as_ref())?);
     for line in &order.items {

@@ -1,4 +1,4 @@
-//! What all users of one run share.
+//! The shared state of all users of one run.
 
 use std::ops::RangeInclusive;
 
@@ -6,11 +6,11 @@ use rand::Rng;
 use rand::seq::SliceRandom as _;
 use tokio::sync::Semaphore;
 
-use crate::book::Book;
 use crate::client::Client;
-use crate::pace::Pace;
+use crate::price_list::PriceList;
 use crate::profile::Profile;
-use crate::record::Record;
+use crate::scheduler::Scheduler;
+use crate::stats::Stats;
 use crate::verdict::Verdict;
 
 /// Upstream's currencies, in its load generator's order.
@@ -46,14 +46,14 @@ impl Product {
 /// One run, as its users know it.
 pub(crate) struct Load {
     pub(crate) client: Client,
-    pub(crate) pace: Pace,
-    pub(crate) record: Record,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) stats: Stats,
     pub(crate) verdict: Verdict,
     pub(crate) profile: Profile,
-    /// Whether more than a page's status is checked.
+    /// True if more than a page's status is checked.
     pub(crate) checks_pages: bool,
-    /// What the shop charges, where it could be learnt.
-    pub(crate) book: Option<Book>,
+    /// The prices of the shop, if they are known.
+    pub(crate) prices: Option<PriceList>,
     /// Lines of a cart, in the profiles that fill one.
     pub(crate) items: usize,
     /// The share of orders that must be refused.

@@ -2,20 +2,20 @@
 //! a rate that no answer delays in an open one. The exit code tells whether all was right.
 #![expect(clippy::print_stdout, reason = "its report is what a load generator prints")]
 
-mod book;
 mod buyer;
 mod client;
 mod grpc;
 mod load;
 mod options;
-mod pace;
 mod page;
+mod price_list;
 mod profile;
 mod progress;
-mod record;
 mod report;
 mod run;
+mod scheduler;
 mod shopper;
+mod stats;
 mod target;
 mod verdict;
 

@@ -1,4 +1,4 @@
-//! What the user asks for: flags, each with a setting of its own, and what they mean together.
+//! Command-line options: flags, each with a setting of its own, and what they mean together.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use clap::{ArgAction, Parser, ValueEnum};
 
 use crate::profile::Profile;
 
-/// How many users take turns in an open loop, unless told otherwise.
+/// The default number of users who take turns in an open loop.
 const OPEN_USERS: usize = 1_000;
-/// How many shop in a closed loop, as upstream has it.
+/// The default number of users in a closed loop, as upstream has it.
 const CLOSED_USERS: usize = 10;
 /// More would need more ports than an address has.
 const MOST_USERS: usize = 50_000;
@@ -24,19 +24,19 @@ const DAY: f64 = 86_400.0;
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub(crate) struct Options {
-    /// Where the frontend is: host:port, or a URL. Not needed by checkout-grpc, which reads
+    /// Address of the frontend: host:port, or a URL. Not needed by checkout-grpc, which reads
     /// CART_SERVICE_ADDR, CHECKOUT_SERVICE_ADDR, PRODUCT_CATALOG_SERVICE_ADDR and SHIPPING_SERVICE_ADDR.
     #[arg(long, env = "FRONTEND_ADDR")]
     pub(crate) frontend_addr: Option<String>,
-    /// What users do: shop (upstream's mix), browse, checkout, checkout-grpc, or one page alone:
+    /// Tasks of users: shop (upstream's mix), browse, checkout, checkout-grpc, or one page alone:
     /// page:home, page:product, page:cart, page:add, page:empty, page:currency.
     #[arg(long, env = "PROFILE", default_value = "shop")]
     pub(crate) profile: Profile,
-    /// How many users there are: those who shop at the same time (10 by default), or with --rps
+    /// Number of users: those who shop at the same time (10 by default), or with --rps
     /// those who take turns (1000 by default).
     #[arg(long, env = "USERS")]
     pub(crate) users: Option<usize>,
-    /// How many users arrive per second.
+    /// Users that arrive per second.
     #[arg(long, env = "RATE", default_value_t = 1.0, allow_negative_numbers = true)]
     pub(crate) rate: f64,
     /// Open loop: how many requests begin per second, whatever the shop does; latency counts from
@@ -59,7 +59,7 @@ pub(crate) struct Options {
     /// The longest pause, in seconds.
     #[arg(long, env = "WAIT_MAX", default_value_t = 10.0, allow_negative_numbers = true)]
     pub(crate) wait_max: f64,
-    /// How many products go into a cart before it is bought (checkout, checkout-grpc, page:cart).
+    /// Number of products that go into a cart before it is bought (checkout, checkout-grpc, page:cart).
     #[arg(long, env = "ITEMS", default_value_t = 2)]
     pub(crate) items: usize,
     /// The share of orders with an expired card, which must be refused (checkout, checkout-grpc).
@@ -68,7 +68,7 @@ pub(crate) struct Options {
     /// Makes the same choices again.
     #[arg(long, env = "SEED")]
     pub(crate) seed: Option<u64>,
-    /// What is checked of a page: everything, or its status alone.
+    /// Checks of a page: everything, or its status alone.
     #[arg(long, env = "CHECK", value_enum, default_value_t = Check::Full)]
     pub(crate) check: Check,
     /// The shop's rates, if they are not upstream's: a JSON object of codes and decimals.
@@ -77,13 +77,13 @@ pub(crate) struct Options {
     /// PEM certificates to trust for https, instead of the public roots.
     #[arg(long, env = "CA_FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// How long the shop may take to open.
+    /// Longest time that the shop may take to open.
     #[arg(long, env = "WAIT_FOR_SHOP", default_value = "120s", value_parser = duration)]
     pub(crate) wait_for_shop: Duration,
     /// The share of requests that may fail.
     #[arg(long, env = "MAX_ERROR_RATIO", default_value_t = 0.0, allow_negative_numbers = true)]
     pub(crate) max_error_ratio: f64,
-    /// What 99 % of the requests must not take longer than, as in 250ms.
+    /// Objective: the latency that 99 % of the requests must keep to, as in 250ms.
     #[arg(long, env = "P99", value_parser = duration)]
     pub(crate) p99: Option<Duration>,
     /// Write a report with plots to this file.
@@ -97,7 +97,7 @@ pub(crate) struct Options {
     pub(crate) i_own_this_target: bool,
 }
 
-/// How much of a page is checked.
+/// The checks of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Check {
     /// Texts, the cart, and every order.
@@ -144,13 +144,13 @@ impl Options {
         Ok(())
     }
 
-    /// How many users there are.
+    /// Returns the number of users.
     pub(crate) fn users(&self) -> usize {
         let default = if self.rps.is_empty() { CLOSED_USERS } else { OPEN_USERS };
         self.users.unwrap_or(default)
     }
 
-    /// Whether it ends by itself.
+    /// Returns true if it ends by itself.
     pub(crate) fn has_end(&self) -> bool {
         self.duration.is_some() || self.tasks.is_some() || self.find_capacity
     }

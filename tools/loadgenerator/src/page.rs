@@ -1,23 +1,23 @@
-//! What a page says, whatever its markup: texts that must be there, the size of the cart, an
+//! Reads pages, whatever their markup: texts that must be there, the size of the cart, an
 //! order's numbers. It reads upstream's pages and ours alike.
 
 use std::collections::BTreeMap;
 
 use memchr::memmem;
 
-/// Whether the page has this text.
+/// Returns true if the page has this text.
 pub(crate) fn says(page: &[u8], text: &str) -> bool {
     memmem::find(page, text.as_bytes()).is_some()
 }
 
-/// How many pieces the cart in the page's header holds; no number means none.
+/// Returns the number of pieces in the cart of the page's header; no number means none.
 pub(crate) fn cart_size(page: &[u8]) -> i64 {
     let number =
         after(page, "cart-size-circle").and_then(|rest| text(rest.get(1..)?)?.parse().ok());
     number.unwrap_or(0)
 }
 
-/// What the customer is told of an order.
+/// The numbers of an order page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrderPage {
     pub(crate) order_id: String,
@@ -50,7 +50,7 @@ pub(crate) fn cart(page: &[u8]) -> Option<BTreeMap<String, u32>> {
     Some(lines)
 }
 
-/// What shipping costs on the cart page, as it is written.
+/// Returns the shipping cost of the cart page, as it is written.
 pub(crate) fn shipping(page: &[u8]) -> Option<String> {
     text(after(after(page, "cart-summary-shipping-row")?, "Shipping")?)
 }

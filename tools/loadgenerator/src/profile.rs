@@ -1,4 +1,4 @@
-//! What users do.
+//! Profiles: the tasks of users.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! What is seen while it runs: on a terminal one line that changes every second, elsewhere the table
+//! Progress while it runs: on a terminal one line that changes every second, elsewhere the table
 //! every ten.
 
 use std::io::{IsTerminal as _, Write as _};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::load::Load;
-use crate::record::Point;
 use crate::report::text;
+use crate::stats::Point;
 
 /// Every how many seconds the table is printed.
 const TABLE_EVERY: u64 = 10;
@@ -29,7 +29,7 @@ impl Progress {
 
     pub(crate) fn end(self) {
         self.watching.abort();
-        self.load.record.last_tick();
+        self.load.stats.last_tick();
         if self.is_live {
             eprintln!();
         }
@@ -41,12 +41,12 @@ async fn watch(load: Rc<Load>, users: usize, is_live: bool) {
     seconds.tick().await;
     for second in 1.. {
         seconds.tick().await;
-        let point = load.record.tick();
+        let point = load.stats.tick();
         if is_live {
             // Nobody is left to tell when the terminal is gone.
             let _ = write!(std::io::stderr(), "\r\x1b[2K{}", line(&load, users, point));
         } else if second % TABLE_EVERY == 0 {
-            print!("{}", text::table(&load.record.snapshot(), load.record.took()));
+            print!("{}", text::table(&load.stats.snapshot(), load.stats.took()));
         }
     }
 }
@@ -60,7 +60,7 @@ fn line(load: &Load, users: usize, point: Point) -> String {
         point.at,
         point.p50 as f64 / 1e3,
         point.p99 as f64 / 1e3,
-        load.record.failures(),
+        load.stats.failures(),
         orders.acknowledged,
         orders.wrong,
     )

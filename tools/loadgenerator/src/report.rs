@@ -1,4 +1,4 @@
-//! What happened, for people (a table, a page with plots) and for programs (JSON), and whether the
+//! Reports for people (a table, a page with plots) and for programs (JSON), and whether the
 //! objectives were met.
 
 pub(crate) mod html;
@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::load::Load;
 use crate::options::Options;
-use crate::record::Inner;
+use crate::stats::Inner;
 use crate::verdict::Orders;
 
 /// By convention 128 and the number of SIGINT.
@@ -23,20 +23,20 @@ const INTERRUPTED: u8 = 130;
 pub(crate) struct Report {
     pub(crate) target: String,
     pub(crate) profile: &'static str,
-    /// How the load was made, in words.
+    /// The description of the load.
     pub(crate) plan: String,
     pub(crate) seed: u64,
     pub(crate) took: Duration,
-    pub(crate) record: Inner,
+    pub(crate) stats: Inner,
     pub(crate) orders: Orders,
-    /// Whether totals could be worked out anew.
+    /// True if totals could be recomputed.
     pub(crate) knows_prices: bool,
     /// HTTP requests, those that redirects took among them.
     pub(crate) http_requests: u64,
     /// CPU that this process took in all.
     pub(crate) cpu: Duration,
     pub(crate) capacity: Option<f64>,
-    /// What was asked for, and whether it held.
+    /// The objectives, and whether each was met.
     pub(crate) objectives: Vec<(String, bool)>,
     /// Stopped by a signal before its end.
     pub(crate) interrupted: bool,
@@ -50,17 +50,17 @@ impl Report {
         was_interrupted: bool,
         capacity: Option<f64>,
     ) -> Self {
-        let (record, orders) = (load.record.snapshot(), load.verdict.orders());
-        let objectives = objectives(options, &record, &orders, capacity);
+        let (stats, orders) = (load.stats.snapshot(), load.verdict.orders());
+        let objectives = objectives(options, &stats, &orders, capacity);
         Self {
             target: options.frontend_addr.clone().unwrap_or_else(|| "gRPC".to_owned()),
             profile: options.profile.name(),
             plan: plan(options),
             seed,
-            took: load.record.took(),
-            record,
+            took: load.stats.took(),
+            stats,
             orders,
-            knows_prices: load.book.is_some(),
+            knows_prices: load.prices.is_some(),
             http_requests: load.client.requests(),
             cpu: Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default(),
             capacity,
@@ -83,7 +83,7 @@ impl Report {
 
     /// Requests per second.
     pub(crate) fn rate(&self) -> f64 {
-        self.record.all.requests() as f64 / self.took.as_secs_f64().max(1e-9)
+        self.stats.all.requests() as f64 / self.took.as_secs_f64().max(1e-9)
     }
 }
 
@@ -103,7 +103,7 @@ fn plan(options: &Options) -> String {
 
 fn objectives(
     options: &Options,
-    record: &Inner,
+    stats: &Inner,
     orders: &Orders,
     capacity: Option<f64>,
 ) -> Vec<(String, bool)> {
@@ -112,15 +112,15 @@ fn objectives(
         all.push(("a rate that can be held was found".to_owned(), capacity.is_some()));
         return all;
     }
-    let abandoned = record.steps.iter().map(|step| step.abandoned).sum::<u64>();
-    let requests = record.all.requests() + abandoned;
-    let ratio = (record.all.failures + abandoned) as f64 / requests.max(1) as f64;
+    let abandoned = stats.steps.iter().map(|step| step.abandoned).sum::<u64>();
+    let requests = stats.all.requests() + abandoned;
+    let ratio = (stats.all.failures + abandoned) as f64 / requests.max(1) as f64;
     all.push((
         format!("at most {} % of the requests failed", options.max_error_ratio * 100.0),
         requests > 0 && ratio <= options.max_error_ratio,
     ));
     if let Some(bound) = options.p99 {
-        let held = record.all.millis(99.0) <= bound.as_secs_f64() * 1e3 && abandoned == 0;
+        let held = stats.all.millis(99.0) <= bound.as_secs_f64() * 1e3 && abandoned == 0;
         all.push((format!("99 % took no longer than {bound:?}"), held));
     }
     all

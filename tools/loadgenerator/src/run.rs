@@ -14,25 +14,25 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::book::Book;
 use crate::client::{Client, Cookies, TIMEOUT};
 use crate::grpc::{ADDRESSES, Caller, Clients};
 use crate::load::{Load, PRODUCTS};
 use crate::options::{Check, Options};
-use crate::pace::Pace;
 use crate::page;
+use crate::price_list::PriceList;
 use crate::profile::Profile;
 use crate::progress::Progress;
-use crate::record::Record;
 use crate::report::Report;
+use crate::scheduler::Scheduler;
 use crate::shopper::Shopper;
+use crate::stats::Stats;
 use crate::target::{Target, check_owned};
 
-/// How long a try of the capacity search takes, unless told otherwise.
+/// The default time of a try of the capacity search.
 const TRY: Duration = Duration::from_secs(10);
-/// How many users fill their carts at a time, before the load begins.
+/// The number of users who fill their carts at a time, before the load begins.
 const FILLING: usize = 8;
-/// How close the search comes to the capacity.
+/// The precision of the capacity search.
 const PRECISION: f64 = 1.05;
 
 /// Runs, and reports what happened; an error means that it did not begin.
@@ -47,10 +47,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
     println!("seed {seed}");
     let load = Rc::new(opened.load);
     let mut users = start(&load, options, seed, opened.clients.as_ref());
-    if load.pace.is_open() {
+    if load.scheduler.is_open() {
         until_idle(&load, options.users(), TIMEOUT).await;
     }
-    load.record.begin();
+    load.stats.begin();
     let progress = Progress::begin(load.clone(), options.users());
     let mut capacity = None;
     let was_interrupted = {
@@ -61,9 +61,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
         }
     };
     if was_interrupted {
-        load.pace.abandon();
+        load.scheduler.abandon();
     }
-    load.pace.end();
+    load.scheduler.end();
     // What is in flight ends with its answer; whoever interrupts twice does not wait for that.
     tokio::select! {
         _ = tokio::time::timeout(TIMEOUT, async { while users.join_next().await.is_some() {} }) => {}
@@ -90,13 +90,13 @@ fn interruption() -> anyhow::Result<impl Future<Output = ()>> {
 
 struct Opened {
     load: Load,
-    /// Where the profile speaks gRPC.
+    /// The clients of a profile that speaks gRPC.
     clients: Option<Clients>,
 }
 
 /// Waits for the shop, and learns what it charges.
 async fn open(options: &Options) -> anyhow::Result<Opened> {
-    let book = Book::try_new(options.rates()?.as_deref())?;
+    let prices = PriceList::try_new(options.rates()?.as_deref())?;
     let checks_pages = options.check == Check::Full;
     let (target, clients) = match options.profile {
         Profile::CheckoutGrpc => (Target::nowhere(), Some(grpc_clients(options).await?)),
@@ -105,35 +105,35 @@ async fn open(options: &Options) -> anyhow::Result<Opened> {
         }
     };
     let client = Client::new(target, tls(options)?)?;
-    let book = match &clients {
+    let prices = match &clients {
         Some(clients) => {
-            let learnt = async || clients.learn(book.clone()).await.map_err(Refused::NotYet);
+            let learnt = async || clients.learn(prices.clone()).await.map_err(Refused::NotYet);
             Some(wait(options, "the services", learnt).await?)
         }
         None => {
             wait(options, "the shop", async || first_page(&client).await).await?;
             let has_orders = matches!(options.profile, Profile::Shop | Profile::Checkout);
             let learnt =
-                if checks_pages && has_orders { learn(&client, book).await } else { Ok(None) };
+                if checks_pages && has_orders { learn(&client, prices).await } else { Ok(None) };
             learnt.unwrap_or_else(|error| {
                 println!("totals are not checked: the shop's prices cannot be learnt: {error:#}");
                 None
             })
         }
     };
-    let pace = if options.rps.is_empty() {
-        Pace::closed(options.tasks)
+    let scheduler = if options.rps.is_empty() {
+        Scheduler::closed(options.tasks)
     } else {
-        Pace::open(options.tasks)
+        Scheduler::open(options.tasks)
     };
     let load = Load {
         client,
-        pace,
-        record: Record::new(),
+        scheduler,
+        stats: Stats::new(),
         verdict: Default::default(),
         profile: options.profile,
         checks_pages,
-        book,
+        prices,
         items: options.items,
         refusals: options.refusals,
         wait: options.wait_min..=options.wait_max,
@@ -181,7 +181,7 @@ fn tls(options: &Options) -> anyhow::Result<Arc<rustls::ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// Why a shop is not open.
+/// The reason why a shop is not open.
 enum Refused {
     /// It may become so.
     NotYet(anyhow::Error),
@@ -232,7 +232,7 @@ async fn first_page(client: &Client) -> Result<(), Refused> {
 }
 
 /// Learns prices and the quote as any visitor could.
-async fn learn(client: &Client, mut book: Book) -> anyhow::Result<Option<Book>> {
+async fn learn(client: &Client, mut prices: PriceList) -> anyhow::Result<Option<PriceList>> {
     let visitor = &mut Cookies::default();
     let mut visit = async |method, path: &str, form: &str| {
         let page = client.visit(visitor, method, path, form.to_owned()).await?;
@@ -241,15 +241,16 @@ async fn learn(client: &Client, mut book: Book) -> anyhow::Result<Option<Book>> 
     };
     for product in PRODUCTS {
         let json = visit(Method::GET, &format!("/product-meta/{}", product.id()), "").await?;
-        book.learn_json(product.id(), &json)
+        prices
+            .learn_json(product.id(), &json)
             .with_context(|| format!("the price of {}", product.id()))?;
     }
     let form = format!("product_id={}&quantity=1", PRODUCTS[0].id());
     let cart = visit(Method::POST, "/cart", &form).await?;
     let shipping = page::shipping(&cart).context("the cart page has no cost of shipping")?;
-    book.learn_quote_text(&shipping)?;
+    prices.learn_quote_text(&shipping)?;
     visit(Method::POST, "/cart/empty", "").await?;
-    Ok(Some(book))
+    Ok(Some(prices))
 }
 
 /// Starts the users: in a closed loop one after another at the given rate, in an open one at once.
@@ -257,10 +258,10 @@ fn start(load: &Rc<Load>, options: &Options, seed: u64, clients: Option<&Clients
     let mut users = JoinSet::new();
     for number in 0..options.users() {
         let seed = seed.wrapping_add(number as u64);
-        let arrival = if load.pace.is_open() { 0.0 } else { number as f64 / options.rate };
+        let arrival = if load.scheduler.is_open() { 0.0 } else { number as f64 / options.rate };
         let (load, clients) = (load.clone(), clients.cloned());
         users.spawn_local(async move {
-            load.pace.pause(arrival).await;
+            load.scheduler.pause(arrival).await;
             match clients {
                 None => Box::pin(Shopper::new(load, seed).shop()).await,
                 Some(clients) => Box::pin(Caller::new(load, clients, seed).buy()).await,
@@ -300,7 +301,7 @@ async fn drive(
 /// Waits until no user has anything to do, for so long at most.
 async fn until_idle(load: &Load, users: usize, patience: Duration) {
     let idle = async {
-        while load.pace.backlog() > 0 || load.pace.idle_users() < users {
+        while load.scheduler.backlog() > 0 || load.scheduler.idle_users() < users {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -315,15 +316,15 @@ async fn step(
     duration: Duration,
 ) -> anyhow::Result<bool> {
     let began = Instant::now();
-    load.record.begin_step(rps);
-    load.pace.arrivals(rps, duration).await?;
+    load.stats.begin_step(rps);
+    load.scheduler.arrivals(rps, duration).await?;
     let took = began.elapsed();
     // A search has its answer once the users do not keep up; otherwise everything due is sent.
     let patience = if options.find_capacity { Duration::from_secs(1) } else { TIMEOUT };
     until_idle(load, options.users(), patience).await;
-    let abandoned = load.pace.abandon();
+    let abandoned = load.scheduler.abandon();
     until_idle(load, options.users(), TIMEOUT).await;
-    let Some(step) = load.record.end_step(took, abandoned) else { return Ok(false) };
+    let Some(step) = load.stats.end_step(took, abandoned) else { return Ok(false) };
     let bound = options.p99.unwrap_or(Duration::MAX).as_secs_f64() * 1e3;
     Ok(abandoned == 0
         && step.row.millis(99.0) <= bound

@@ -11,13 +11,13 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::book::{self, Cart};
 use crate::buyer::Buyer;
 use crate::client::{Cookies, Page};
 use crate::load::{CURRENCIES, Load, PRODUCTS, Product};
 use crate::page::{self, OrderPage};
+use crate::price_list::{self, Cart};
 use crate::profile::{Place, Profile};
-use crate::record::{Route, Start};
+use crate::stats::{Route, Start};
 
 #[derive(Debug, Clone, Copy)]
 enum Task {
@@ -41,7 +41,7 @@ const SHOP: [(Task, u32); 6] = [
 /// Those of the above that only look.
 const BROWSE: [(Task, u32); 2] = [(Task::Index, 1), (Task::BrowseProduct, 10)];
 
-/// What a page must say to be the right one.
+/// The texts that a page must have.
 const HOME: &[&str] = &["Hot Products"];
 const PRODUCT: &[&str] = &["Add To Cart"];
 const FULL_CART: &[&str] = &["Cart (", "cart-summary-total-row"];
@@ -59,7 +59,7 @@ const POST_REFUSED: Route = Route { method: "POST", name: "/cart/checkout (bad c
 /// Breaks when the load is over.
 type Flow = ControlFlow<()>;
 
-/// What an order came to that the cart was not looked at since.
+/// The last order, if the cart was not looked at since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
     Order,
@@ -71,11 +71,11 @@ pub(crate) struct Shopper {
     cookies: Cookies,
     rng: StdRng,
     currency: &'static str,
-    /// What must be in the cart; nothing is known after a request whose outcome is not.
+    /// The expected cart; unknown after a request with an unknown outcome.
     cart: Option<Cart>,
     /// The order since which the cart was not looked at.
     unchecked: Option<Before>,
-    /// Whether the next request is the first of a task.
+    /// True if the next request is the first of a task.
     begins: bool,
 }
 
@@ -101,14 +101,14 @@ impl Shopper {
                 self.load.client.visit(&mut self.cookies, Method::GET, "/cart", String::new());
             let outcome = visit.await.and_then(|page| self.judge(&page, CART));
             if outcome.is_err() {
-                self.load.record.note(GET_CART, start, &outcome);
+                self.load.stats.note(GET_CART, start, &outcome);
             }
         }
     }
 
     async fn tasks(&mut self) -> Flow {
         self.arrive().await?;
-        while self.load.pace.take_task() {
+        while self.load.scheduler.take_task() {
             self.pause().await;
             self.begins = true;
             match self.load.profile {
@@ -121,11 +121,11 @@ impl Shopper {
         Flow::Continue(())
     }
 
-    /// What a user does first. What only makes the profile possible is no part of the load.
+    /// Prepares a user. Requests that only make the profile possible are no part of the load.
     async fn arrive(&mut self) -> Flow {
         match self.load.profile {
             // In an open loop every request has its place in the mix.
-            Profile::Shop if !self.load.pace.is_open() => self.get(GET_HOME, HOME).await,
+            Profile::Shop if !self.load.scheduler.is_open() => self.get(GET_HOME, HOME).await,
             Profile::Browse => {
                 self.cookies.set("shop_currency", "EUR");
                 Flow::Continue(())
@@ -157,9 +157,9 @@ impl Shopper {
 
     /// Between two tasks; an open loop has its own times.
     async fn pause(&mut self) {
-        if !self.load.pace.is_open() {
+        if !self.load.scheduler.is_open() {
             let pause = self.rng.random_range(self.load.wait.clone());
-            self.load.pace.pause(pause).await;
+            self.load.scheduler.pause(pause).await;
         }
     }
 
@@ -284,12 +284,12 @@ impl Shopper {
         judge: impl FnOnce(&mut Self, anyhow::Result<Page>) -> anyhow::Result<()>,
     ) -> Flow {
         let begins = std::mem::take(&mut self.begins);
-        let Some(due) = self.load.pace.turn(begins).await else { return Flow::Break(()) };
+        let Some(due) = self.load.scheduler.turn(begins).await else { return Flow::Break(()) };
         let start = Start { due, sent: Instant::now() };
         let method = if route.method == "POST" { Method::POST } else { Method::GET };
         let answer = self.load.client.visit(&mut self.cookies, method, path, form).await;
         let outcome = judge(self, answer);
-        self.load.record.note(route, start, &outcome);
+        self.load.stats.note(route, start, &outcome);
         Flow::Continue(())
     }
 
@@ -349,9 +349,9 @@ impl Shopper {
         let Some(order) = OrderPage::read(&page.body) else {
             return Err(self.load.verdict.wrong("the page does not tell its numbers"));
         };
-        let total = |cart: &Cart| self.load.book.as_ref()?.total(cart, self.currency);
+        let total = |cart: &Cart| self.load.prices.as_ref()?.total(cart, self.currency);
         let expected =
-            cart.as_ref().and_then(total).map(|total| book::written(total, self.currency));
+            cart.as_ref().and_then(total).map(|total| price_list::written(total, self.currency));
         self.load.verdict.acknowledge(&order.order_id, &order.tracking_id, &order.total, expected)
     }
 

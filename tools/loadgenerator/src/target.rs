@@ -1,11 +1,11 @@
-//! Where the load goes, and whether it may go there.
+//! The target of the load, and whether it is allowed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, bail, ensure};
 use http::Uri;
 
-/// A shop's front door: scheme, host, port, and what stands before every path.
+/// The address of a shop: scheme, host, port, and the path before every other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) is_tls: bool,
@@ -37,7 +37,7 @@ impl Target {
         Ok(Self { is_tls, host, port, base: uri.path().trim_end_matches('/').to_owned() })
     }
 
-    /// No front door, for a profile that needs none.
+    /// No address, for a profile that needs none.
     pub(crate) fn nowhere() -> Self {
         Self { is_tls: false, host: "nowhere".to_owned(), port: 0, base: String::new() }
     }

@@ -1,4 +1,4 @@
-//! Whether every order was right, as far as a client can see.
+//! Checks of every order, as far as a client can see.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -7,7 +7,7 @@ use std::hash::{Hash as _, Hasher as _};
 
 use serde::Serialize;
 
-/// What became of the orders.
+/// Counts of orders by their outcome.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Orders {
     /// The shop said that they are placed.

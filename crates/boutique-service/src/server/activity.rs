@@ -1,4 +1,4 @@
-//! What a connection does: the bytes that it receives, the requests that are being answered, and how long it is idle.
+//! The activity of a connection: bytes received, requests in flight, and idle time.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::flood::Guard;
 #[derive(Debug)]
 pub(super) struct Activity {
     opened: Instant,
-    /// When the last request ended, in milliseconds since it was opened.
+    /// The end of the last request, in milliseconds since it was opened.
     rested: AtomicU64,
     read: AtomicU64,
     /// The value of `read` when the last request ended.

@@ -19,7 +19,7 @@ pub(super) struct Class {
     pub(super) criticality: Criticality,
 }
 
-/// How the requests of a service are classified.
+/// The rules by which the requests of a service are classified.
 #[derive(Debug)]
 pub(super) struct Classes {
     /// The HTTP paths that tell health.

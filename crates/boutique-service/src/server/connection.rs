@@ -27,14 +27,14 @@ use super::outgoing::Outgoing;
 use super::protocol::{Opening, detect, is_tls_handshake};
 use crate::net::Peer;
 
-/// How long a peer may take for its first bytes, for a TLS handshake, and for a request's header.
+/// The longest time that a peer may take for its first bytes, for a TLS handshake, and for a request's header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an HTTP/1 connection may wait for its next request: longer than the ten minutes of common load balancers.
+/// The longest time that an HTTP/1 connection may wait for its next request: longer than the ten minutes of common load balancers.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(620);
 /// The age at which an HTTP/2 connection is asked to be made anew, so that calls spread over new replicas; up to a
 /// fifth more, so that not all are asked at once.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// How long a connection without requests may take to close once it is asked to.
+/// The longest time that a connection without requests may take to close once it is asked to.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest request header in bytes.
 const MAX_HTTP1_HEADER: usize = 32 * 1024;
@@ -42,7 +42,7 @@ const MAX_HTTP2_HEADER_LIST: u32 = 16 * 1024;
 const MAX_STREAMS: u32 = 128;
 /// The most checks of health at one time; probes send one.
 const MAX_PROBES: usize = 2;
-/// What a peer may send before it is read, in bytes: what a connection takes at most beside its requests.
+/// The flow-control windows in bytes: the most that a connection takes beside its requests.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// The time that an evicted connection has to send GOAWAY.
@@ -89,7 +89,7 @@ struct Opened {
     opening: Opening,
     io: Io,
     is_tls: bool,
-    /// Whether the peer came by what the port asks for.
+    /// True if the peer meets the TLS mode of the port.
     is_trusted: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the connections of one port share: what answers them, what the port asks for, and its shutdown.
+//! The shared state of one port's connections: the endpoint, the TLS mode, and the shutdown.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +47,7 @@ impl Shutdown {
     }
 }
 
-/// What serves the connections of one port.
+/// The endpoint, TLS, limits and shutdown of one port.
 #[derive(Clone)]
 pub(crate) struct Listener {
     pub(crate) endpoint: Arc<Endpoint>,

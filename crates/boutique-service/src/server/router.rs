@@ -1,4 +1,4 @@
-//! What a service answers, before it is served: any number of gRPC services beside HTTP routes.
+//! The services and routes of a server, before it is served: any number of gRPC services beside HTTP routes.
 
 use std::convert::Infallible;
 
@@ -25,7 +25,7 @@ pub struct Router {
     pub(super) probes: Vec<String>,
     /// The HTTP requests that are refused last.
     pub(super) critical: Vec<(Method, String)>,
-    /// Whether HTTP routes answer what is not gRPC, or is of another service.
+    /// True if HTTP routes answer what is not gRPC, or is of another service.
     pub(super) is_http: bool,
     reflection: bool,
     ready: Option<watch::Receiver<bool>>,
@@ -141,7 +141,7 @@ impl Router {
         &self.names
     }
 
-    /// What is asked of those who connect where there are a certificate and roots: browsers have no certificates.
+    /// The default TLS mode where there are a certificate and roots: browsers have no certificates.
     pub(crate) fn default_tls(&self) -> ServerTls {
         if self.is_http { ServerTls::Tls } else { ServerTls::MutualTls }
     }

@@ -176,7 +176,7 @@ async fn sixty_four_writers_on_two_replicas_lose_nothing() -> anyhow::Result<()>
     Ok(())
 }
 
-/// What upstream's cartservice writes for this cart: `absexp`, `sldexp` and the protobuf message.
+/// The value that upstream's cartservice writes for this cart: `absexp`, `sldexp` and the protobuf message.
 fn upstream_writes(redis: &RedisServer, user: &str, cart: &Cart) -> anyhow::Result<()> {
     stored(redis, user, &cart.encode_to_vec())
 }
@@ -190,7 +190,7 @@ fn stored(redis: &RedisServer, user: &str, data: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What upstream's cartservice reads.
+/// Reads a value as upstream's cartservice does.
 fn upstream_reads(redis: &RedisServer, user: &str) -> anyhow::Result<Cart> {
     let mut connection = redis.connect()?;
     let fields: (String, String, Vec<u8>) =

@@ -1,4 +1,4 @@
-//! When a cart service on Redis is ready, and what it says while it is not.
+//! Readiness of a cart service on Redis, and its answers until then.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

@@ -42,7 +42,7 @@ pub(crate) struct State {
     pub(crate) charged: Mutex<Vec<Money>>,
     pub(crate) mailed: Mutex<Vec<SendOrderConfirmationRequest>>,
     pub(crate) shipped: Notify,
-    /// How many calls belong to the stage of a method, and where they meet.
+    /// The number of calls of a method's stage, and the barrier at which they meet.
     pub(crate) stages: Mutex<HashMap<&'static str, Arc<Barrier>>>,
     never: Notify,
 }

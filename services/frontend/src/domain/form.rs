@@ -1,4 +1,4 @@
-//! What the forms may hold: upstream's rules, in upstream's order, with upstream's words.
+//! The rules of the forms: upstream's, in upstream's order, with upstream's words.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -105,7 +105,7 @@ const MAX_ADDED: i32 = 10;
 /// The latest year that a card may expire in.
 const MAX_YEAR: i32 = 9999;
 
-/// What to put into the cart.
+/// The form that puts a product into the cart.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AddToCart {
     pub(crate) product_id: String,
@@ -125,7 +125,7 @@ impl AddToCart {
     }
 }
 
-/// Who buys, where it goes, and how it is paid.
+/// The checkout form: customer, address and card.
 #[derive(PartialEq, Eq)]
 pub(crate) struct PlaceOrder {
     pub(crate) email: String,

@@ -52,7 +52,7 @@ pub(crate) async fn page(
     .await
 }
 
-/// What the assistant answers.
+/// The assistant's answer.
 #[derive(Deserialize)]
 struct Answer {
     content: String,

@@ -213,7 +213,7 @@ pub(crate) async fn remove(
     Ok(see(shop.path("/cart")))
 }
 
-/// `POST /cart`: only what the catalogue knows goes in.
+/// `POST /cart`: only what the catalog knows goes in.
 pub(crate) async fn add(
     shop: Arc<Shop>,
     visit: Arc<Visit>,

@@ -81,7 +81,7 @@ fn order_request(visit: &Visit, currency: CurrencyCode, form: PlaceOrder) -> Pla
     }
 }
 
-/// What the customer can mend is said in the words of whoever refused; the rest is ours.
+/// An error that the customer can correct has the words of the service that refused; others have ours.
 fn not_placed(cause: Status) -> Failure {
     const ATTEMPT: &str = "failed to complete the order";
     let text = cause.message();

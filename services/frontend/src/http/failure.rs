@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use crate::domain::form::Invalid;
 
-/// Why there is no page.
+/// The error of a page.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     status: StatusCode,
@@ -18,7 +18,7 @@ pub(crate) struct Failure {
     cause: Option<Status>,
     /// The seconds after which the visitor may come back.
     retry_after: Option<u32>,
-    /// Whether the connection is of no more use, because a body was left unread.
+    /// True if the connection is of no more use, because a body was left unread.
     closes: bool,
 }
 

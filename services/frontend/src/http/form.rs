@@ -15,7 +15,7 @@ use super::failure::Failure;
 use crate::domain::form::Fields;
 
 const MAX_FORM: usize = 64 * 1024;
-/// How long a body may take to arrive.
+/// The longest time that a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads the fields of a request: those of its body, then those of its query.

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::state::Shop;
 use crate::clients::is_outage;
 
-/// What a page does without.
+/// Something that a page does without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Note {
     OldCatalog,

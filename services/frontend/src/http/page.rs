@@ -1,4 +1,4 @@
-//! What every page has around its content.
+//! The frame of every page.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use crate::deployment::{Details, Platform};
 use crate::domain;
 use crate::domain::picture::Picture;
 
-/// How many recommendations a page shows of those it asked for.
+/// The number of recommendations that a page shows of those it asked for.
 const SHOWN: usize = 4;
 /// The most bytes of picture sources in a header; pages with more allow every host.
 const MAX_SOURCES: usize = 2048;
@@ -31,7 +31,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) title: &'static str,
     pub(crate) is_cymbal: bool,
     pub(crate) message: Option<&'a str>,
-    /// What the page does without.
+    /// The note of what the page does without.
     pub(crate) note: Option<String>,
     pub(crate) has_assistant: bool,
     pub(crate) platform: Platform,
@@ -41,7 +41,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) year: i32,
     /// On pages that offer a choice of currency.
     pub(crate) currency: Option<Menu<'a>>,
-    /// How many pieces are in the cart, on pages that say so.
+    /// The number of pieces in the cart, on pages that say so.
     pub(crate) cart_size: i64,
     /// The sources of the pictures that the page shows, for its Content-Security-Policy.
     sources: RefCell<BTreeSet<String>>,
@@ -126,7 +126,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// How many pieces a cart holds.
+/// Returns the number of pieces in a cart.
 pub(crate) fn size(cart: &[CartItem]) -> i64 {
     cart.iter().map(|item| i64::from(item.quantity)).sum()
 }

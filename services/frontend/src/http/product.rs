@@ -31,7 +31,7 @@ struct ProductPage<'a> {
     ad: Option<Ad>,
 }
 
-/// What the packaging service tells: kilograms and centimetres, by its own account.
+/// The packaging service's answer: kilograms and centimetres, by its own account.
 #[derive(Deserialize)]
 struct Packaging {
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! What every handler needs.
+//! The state that every handler has.
 
 use std::net::IpAddr;
 

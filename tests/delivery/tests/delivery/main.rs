@@ -1,4 +1,4 @@
-//! What is delivered, as it is rendered: charts, values, helmfile, compose and images' recipe, held
+//! Rendered delivery files: charts, values, helmfile, compose and images' recipe, held
 //! to upstream's names, to Kubernetes' schemas, and to the practices that the README promises.
 
 mod compose;

@@ -1,4 +1,4 @@
-//! What is written wrong is refused, with words that name the key and what is allowed.
+//! Invalid values are refused with a sentence that names the key and what is allowed.
 
 use std::collections::BTreeSet;
 

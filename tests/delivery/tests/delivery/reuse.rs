@@ -53,7 +53,7 @@ fn the_charts_can_be_parts_of_another() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What kustomize makes of the plain manifest by the documentation's kustomization.
+/// Returns the plain manifest after the documentation's kustomization.
 fn kustomized(kustomization: &str) -> anyhow::Result<Vec<Value>> {
     let folder = tempfile::tempdir()?;
     for file in ["kubernetes-manifests.yaml", "replacements.yaml"] {
@@ -63,7 +63,7 @@ fn kustomized(kustomization: &str) -> anyhow::Result<Vec<Value>> {
     documents(&run("kubectl", &["kustomize", &folder.path().display().to_string()])?)
 }
 
-/// Whether a selector of labels, in either of its forms, picks some labels.
+/// Returns true if a selector of labels, in either of its forms, matches some labels.
 fn picks(selector: &Value, labels: &Value) -> bool {
     let equal = selector["matchLabels"].as_object().into_iter().flatten();
     let listed = selector["matchExpressions"].as_array().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! The practices that hold in every environment: safety, resources, the way out, one call graph.
+//! The practices that hold in every environment: security, resources, graceful shutdown, one call graph.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -159,7 +159,7 @@ fn a_pod_goes_without_losing_a_request() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who calls whom, as the README's table of services has it.
+/// Returns the callees of each service, by the README's table of services.
 fn readme_calls() -> anyhow::Result<BTreeSet<(String, String)>> {
     let readme = read("README.md")?;
     let table = readme.split("## Services").nth(1).unwrap_or_default();
@@ -251,7 +251,7 @@ fn the_call_graph_is_one_in_environment_policies_needs_and_readme() -> anyhow::R
     Ok(())
 }
 
-/// What trivy and checkov find wrong in some manifests, after how many checks that passed.
+/// Returns the findings of trivy and checkov in some manifests, and the number of checks that passed.
 fn findings(manifests: &str) -> anyhow::Result<[(u64, Vec<String>); 2]> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("manifests.yaml"), manifests)?;

@@ -1,4 +1,4 @@
-//! Who scrapes whom, and where spans go.
+//! Scraping of metrics, and the export of spans.
 
 use std::collections::BTreeSet;
 

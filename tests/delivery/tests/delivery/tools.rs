@@ -45,7 +45,7 @@ pub(crate) fn example(file: &str) -> anyhow::Result<String> {
     named.next().with_context(|| format!("docs/kubernetes.md shows no {file}"))
 }
 
-/// What a program prints when it succeeds in the repository's root.
+/// Returns the output of a program that succeeds in the repository's root.
 pub(crate) fn run<S: AsRef<str>>(program: &str, arguments: &[S]) -> anyhow::Result<String> {
     let (succeeded, output, errors) = attempt(program, arguments)?;
     let arguments: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
@@ -53,7 +53,7 @@ pub(crate) fn run<S: AsRef<str>>(program: &str, arguments: &[S]) -> anyhow::Resu
     Ok(output)
 }
 
-/// Whether a program succeeds, and what it prints and complains of.
+/// Runs a program; returns true if it succeeds, with its output and its errors.
 pub(crate) fn attempt<S: AsRef<str>>(
     program: &str,
     arguments: &[S],

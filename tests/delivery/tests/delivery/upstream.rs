@@ -1,4 +1,4 @@
-//! What people know of upstream's manifests: names, ports, labels, settings, probes.
+//! Parity with upstream's manifests: names, ports, labels, settings, probes.
 
 use std::collections::BTreeMap;
 
@@ -207,7 +207,7 @@ fn upstreams_other_way_in_is_there_where_it_is_asked_for() -> anyhow::Result<()>
     Ok(())
 }
 
-/// What a course on microservices has its students write, for an image of whoever's.
+/// The values that a course on microservices has its students write, for an image of any kind.
 #[test]
 fn a_tutorials_values_suit_any_server() -> anyhow::Result<()> {
     let values = "appName: emailservice\nappImage: registry.example/emailservice\nappVersion: v0.2.3\n\

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::Report;
 use super::plots::{histogram, lines};
-use crate::record::{Inner, Row};
+use crate::stats::{Inner, Row};
 
 /// Bars of the histogram, from the fastest to the slowest.
 const BARS: u32 = 60;
@@ -31,16 +31,14 @@ struct Line {
 
 /// The report as one page.
 pub(crate) fn page(report: &Report) -> anyhow::Result<String> {
-    let record = &report.record;
-    let rows = record
-        .rows
-        .iter()
-        .map(|(route, row)| line(format!("{} {}", route.method, route.name), row));
-    let steps = record.steps.iter().map(|step| line(format!("{} requests/s", step.rps), &step.row));
+    let stats = &report.stats;
+    let rows =
+        stats.rows.iter().map(|(route, row)| line(format!("{} {}", route.method, route.name), row));
+    let steps = stats.steps.iter().map(|step| line(format!("{} requests/s", step.rps), &step.row));
     let page = Page {
         report,
-        plots: plots(record)?,
-        rows: rows.chain([line("all".to_owned(), &record.all)]).collect(),
+        plots: plots(stats)?,
+        rows: rows.chain([line("all".to_owned(), &stats.all)]).collect(),
         steps: steps.collect(),
     };
     Ok(page.render()?)
@@ -59,9 +57,9 @@ fn line(name: String, row: &Row) -> Line {
     }
 }
 
-fn plots(record: &Inner) -> anyhow::Result<Vec<String>> {
-    let over_time = |value: fn(&crate::record::Point) -> f64| {
-        record.points.iter().map(|point| (point.at, value(point))).collect::<Vec<_>>()
+fn plots(stats: &Inner) -> anyhow::Result<Vec<String>> {
+    let over_time = |value: fn(&crate::stats::Point) -> f64| {
+        stats.points.iter().map(|point| (point.at, value(point))).collect::<Vec<_>>()
     };
     let throughput = over_time(|point| point.requests as f64 / point.seconds.max(1e-9));
     let failures = over_time(|point| point.failures as f64 / point.seconds.max(1e-9));
@@ -74,7 +72,7 @@ fn plots(record: &Inner) -> anyhow::Result<Vec<String>> {
     Ok(vec![
         lines("Throughput", "requests/s", &[("requests", throughput)])?,
         lines("Latency over time", "milliseconds", &percentiles)?,
-        histogram("Latency", &bars(&record.all))?,
+        histogram("Latency", &bars(&stats.all))?,
         lines("Failures", "failures/s", &[("failures", failures)])?,
     ])
 }

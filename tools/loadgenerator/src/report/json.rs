@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::record::millis;
+use crate::stats::millis;
 
 /// Latencies of some requests.
 #[derive(Serialize)]
@@ -36,14 +36,14 @@ fn latency(latency: &Histogram<u64>) -> Latency {
 
 /// The whole report.
 pub(crate) fn document(report: &Report) -> Value {
-    let record = &report.record;
-    let routes = record.rows.iter().map(|(route, row)| {
+    let stats = &report.stats;
+    let routes = stats.rows.iter().map(|(route, row)| {
         json!({
             "method": route.method, "name": route.name,
             "requests": row.requests(), "failures": row.failures, "latency_ms": latency(&row.latency),
         })
     });
-    let steps = record.steps.iter().map(|step| {
+    let steps = stats.steps.iter().map(|step| {
         json!({
             "rps": step.rps, "seconds": step.seconds, "abandoned": step.abandoned,
             "requests": step.row.requests(), "failures": step.row.failures,
@@ -51,7 +51,7 @@ pub(crate) fn document(report: &Report) -> Value {
             "succeeded_ms": latency(&step.succeeded()), "failed_ms": latency(&step.failed),
         })
     });
-    let seconds = record.points.iter().map(|point| {
+    let seconds = stats.points.iter().map(|point| {
         json!({
             "at": point.at, "seconds": point.seconds,
             "requests": point.requests, "failures": point.failures,
@@ -59,7 +59,7 @@ pub(crate) fn document(report: &Report) -> Value {
             "p99_ms": point.p99 as f64 / 1e3, "max_ms": point.max as f64 / 1e3,
         })
     });
-    let sent = report.http_requests.max(record.all.requests()).max(1);
+    let sent = report.http_requests.max(stats.all.requests()).max(1);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "target": report.target,
@@ -71,21 +71,21 @@ pub(crate) fn document(report: &Report) -> Value {
         "passed": report.is_passed(),
         "objectives": report.objectives.iter()
             .map(|(objective, held)| json!({"objective": objective, "held": held})).collect::<Vec<_>>(),
-        "requests": record.all.requests(),
+        "requests": stats.all.requests(),
         "http_requests": report.http_requests,
-        "failures": record.all.failures,
-        "error_ratio": record.all.error_ratio(),
+        "failures": stats.all.failures,
+        "error_ratio": stats.all.error_ratio(),
         "rps": report.rate(),
-        "latency_ms": latency(&record.all.latency),
+        "latency_ms": latency(&stats.all.latency),
         "lag_ms": {
-            "p99": record.lag.value_at_percentile(99.0) as f64 / 1e3,
-            "max": record.lag.max() as f64 / 1e3,
+            "p99": stats.lag.value_at_percentile(99.0) as f64 / 1e3,
+            "max": stats.lag.max() as f64 / 1e3,
         },
         "cpu_us_per_request": report.cpu.as_secs_f64() * 1e6 / sent as f64,
         "capacity_rps": report.capacity,
         "orders": report.orders,
         "prices_known": report.knows_prices,
-        "reasons": record.reasons,
+        "reasons": stats.reasons,
         "routes": routes.collect::<Vec<_>>(),
         "steps": steps.collect::<Vec<_>>(),
         "timeline": seconds.collect::<Vec<_>>(),

@@ -50,7 +50,7 @@ pub(crate) fn lines(title: &str, unit: &str, lines: &[Line]) -> anyhow::Result<S
     Ok(svg)
 }
 
-/// How many requests took how long: bars of a logarithmic axis in milliseconds.
+/// The histogram of latencies: bars of a logarithmic axis in milliseconds.
 pub(crate) fn histogram(title: &str, bars: &[(f64, f64, u64)]) -> anyhow::Result<String> {
     let from = bars.first().map_or(0.1, |bar| bar.0).max(1e-3);
     let to = bars.last().map_or(1.0, |bar| bar.1).max(from * 2.0);

@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Report;
-use crate::record::{Inner, Row, millis};
+use crate::stats::{Inner, Row, millis};
 
 /// Every kind of request, all of them together, and what failed.
-pub(crate) fn table(record: &Inner, took: Duration) -> String {
+pub(crate) fn table(stats: &Inner, took: Duration) -> String {
     let mut text = format!(
         "\n{:<8} {:<38} {:>9} {:>15} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>8}\n",
         "Type", "Name", "# reqs", "# fails", "Avg", "Min", "Max", "Med", "p99", "req/s"
     );
-    for (route, row) in &record.rows {
+    for (route, row) in &stats.rows {
         line(&mut text, route.method, route.name, row, took);
     }
-    line(&mut text, "", "Aggregated", &record.all, took);
-    for (reason, count) in &record.reasons {
+    line(&mut text, "", "Aggregated", &stats.all, took);
+    for (reason, count) in &stats.reasons {
         let _ = writeln!(text, "{count:>8} x {reason}");
     }
     text
@@ -39,8 +39,8 @@ fn line(text: &mut String, method: &str, name: &str, row: &Row, took: Duration) 
 
 /// The table, the steps, the orders, and whether the objectives were met.
 pub(crate) fn summary(report: &Report) -> String {
-    let mut text = table(&report.record, report.took);
-    for step in &report.record.steps {
+    let mut text = table(&report.stats, report.took);
+    for step in &report.stats.steps {
         let _ = writeln!(
             text,
             "step     {:>8.1} requests/s: {} requests, p50 {:.1} ms, p99 {:.1} ms, {} failed, {} given up",

@@ -1,4 +1,4 @@
-//! Where Redis is and how it is reached: the configuration string of StackExchange.Redis, which is upstream's client
+//! The address of Redis and the way to it: the configuration string of StackExchange.Redis, which is upstream's client
 //! library, or a URL. Every key that its documentation has is obeyed, or refused with the reason.
 
 use std::time::Duration;

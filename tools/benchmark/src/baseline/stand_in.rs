@@ -1,4 +1,4 @@
-//! What all stand-ins need: their settings, and where they listen.
+//! The shared parts of all stand-ins: their settings and their addresses.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -10,7 +10,7 @@ pub(super) fn setting(name: &str) -> anyhow::Result<String> {
     Ok(env.require(name)?.to_owned())
 }
 
-/// Where stand-ins listen, told to whoever started them.
+/// The address of a stand-in, printed for the process that started it.
 pub(super) fn bind() -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     println!("{}", listener.local_addr()?);

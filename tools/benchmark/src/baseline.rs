@@ -1,4 +1,4 @@
-//! The floors: what the same pages cost if nothing is done for them. `L2` is the shop's call graph on
+//! The baselines: what the same pages cost if nothing is done for them. `L2` is the shop's call graph on
 //! plain tonic and axum with empty handlers, one process a service; `http` answers a page of the same
 //! size, `http-redis` does one Redis operation before; `echo` is a bare round trip over loopback.
 
@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::stand_in::{bind, serve, setting};
 
-/// Bytes of a request and of an answer of the catalogue's, headers and all.
+/// Bytes of a request and of an answer of the catalog's, headers and all.
 const MESSAGE: usize = 175;
 
 /// Runs one stand-in until it is told to end. It prints where it listens.
@@ -49,7 +49,7 @@ async fn http_redis() -> anyhow::Result<()> {
     let redis = client.get_multiplexed_async_connection().await?;
     let answer = async move || {
         let mut redis = redis.clone();
-        let _: Result<Option<Vec<u8>>, _> = redis.hget("floor", "data").await;
+        let _: Result<Option<Vec<u8>>, _> = redis.hget("baseline", "data").await;
         frontend::page(frontend::HOME)
     };
     serve(Router::new().fallback(get(answer))).await

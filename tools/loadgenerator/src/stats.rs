@@ -1,4 +1,4 @@
-//! What happened: counts, failures and latencies by request, by second and by step of the plan.
+//! Statistics: counts, failures and latencies by request, by second and by step of the plan.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// How many different failures are told apart.
+/// The most different failures that are told apart.
 const MOST_REASONS: usize = 20;
-/// How many points a time line has at most; beyond, each becomes the worse of two.
+/// The most points of a time line; beyond, each becomes the worse of two.
 const MOST_POINTS: usize = 1_200;
 /// Latencies count in microseconds, up to a minute, with three digits.
 const LONGEST: u64 = 60_000_000;
@@ -20,10 +20,10 @@ pub(crate) struct Route {
     pub(crate) name: &'static str,
 }
 
-/// When a request should have been sent, and when it was.
+/// The due time and the time of sending of a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start {
-    /// What latency counts from.
+    /// The time that latency counts from.
     pub(crate) due: Instant,
     pub(crate) sent: Instant,
 }
@@ -72,7 +72,7 @@ pub(crate) struct Step {
 }
 
 /// Everything that happened so far.
-pub(crate) struct Record {
+pub(crate) struct Stats {
     began: Cell<Instant>,
     inner: RefCell<Inner>,
 }
@@ -139,7 +139,7 @@ impl Step {
     }
 }
 
-impl Record {
+impl Stats {
     pub(crate) fn new() -> Self {
         let began = Instant::now();
         let inner = Inner {
@@ -161,7 +161,7 @@ impl Record {
         self.inner.borrow_mut().second_began = self.began.get();
     }
 
-    /// How long it has been going on.
+    /// Returns the time since the begin.
     pub(crate) fn took(&self) -> Duration {
         self.began.get().elapsed()
     }
@@ -267,14 +267,14 @@ mod tests {
 
     #[test]
     fn a_long_time_line_becomes_coarser_and_loses_nothing() {
-        let record = Record::new();
+        let stats = Stats::new();
         let route = Route { method: "GET", name: "/" };
         for _ in 0..=MOST_POINTS {
             let now = Instant::now();
-            record.note(route, Start { due: now, sent: now }, &Ok(()));
-            record.tick();
+            stats.note(route, Start { due: now, sent: now }, &Ok(()));
+            stats.tick();
         }
-        let points = record.snapshot().points;
+        let points = stats.snapshot().points;
         assert_eq!(points.len(), MOST_POINTS / 2 + 1);
         assert_eq!(points.iter().map(|point| point.requests).sum::<u64>(), MOST_POINTS as u64 + 1);
     }

@@ -1,4 +1,4 @@
-//! What a shop charges, worked out anew: its catalogue and its quote as it tells them, and the rates
+//! The expected charges of a shop: its catalog and its quote as it tells them, and the rates
 //! it is known to use. Nothing here is shared with the code that it checks.
 
 use std::collections::BTreeMap;
@@ -17,11 +17,11 @@ pub(crate) type Cart = BTreeMap<String, u32>;
 
 /// Prices, quote and rates.
 #[derive(Debug, Clone)]
-pub(crate) struct Book {
+pub(crate) struct PriceList {
     /// In nanos of a US dollar.
     prices: BTreeMap<String, i128>,
     quote: i128,
-    /// What a euro is worth, in millionths.
+    /// The value of a euro, in millionths.
     rates: BTreeMap<String, i128>,
 }
 
@@ -40,8 +40,8 @@ struct Price {
     nanos: i32,
 }
 
-impl Book {
-    /// A book without prices, with the rates of this table (upstream's where there is none): a JSON
+impl PriceList {
+    /// A list without prices, with the rates of this table (upstream's where there is none): a JSON
     /// object of codes and decimals.
     pub(crate) fn try_new(rates: Option<&str>) -> anyhow::Result<Self> {
         let table: BTreeMap<String, String> =
@@ -85,17 +85,17 @@ impl Book {
         Ok(())
     }
 
-    /// What one piece costs, in nanos of the currency.
+    /// Returns the price of one piece, in nanos of the currency.
     pub(crate) fn price(&self, product: &str, currency: &str) -> Option<i128> {
         self.convert(*self.prices.get(product)?, currency)
     }
 
-    /// What shipping costs, in nanos of the currency.
+    /// Returns the cost of shipping, in nanos of the currency.
     pub(crate) fn quote(&self, currency: &str) -> Option<i128> {
         self.convert(self.quote, currency)
     }
 
-    /// What an order of this cart costs, in nanos of the currency.
+    /// Returns the total of an order of this cart, in nanos of the currency.
     pub(crate) fn total(&self, cart: &Cart, currency: &str) -> Option<i128> {
         cart.iter().try_fold(self.quote(currency)?, |sum, (product, pieces)| {
             Some(sum + self.price(product, currency)? * i128::from(*pieces))
@@ -137,30 +137,30 @@ mod tests {
 
     #[test]
     fn a_total_is_worked_out_to_the_nano() {
-        let mut book = Book::try_new(None).unwrap();
+        let mut prices = PriceList::try_new(None).unwrap();
         let json =
             br#"{"id":"A","price_usd":{"currency_code":"USD","units":19,"nanos":990000000}}"#;
-        book.learn_json("A", json).unwrap();
-        book.learn_quote_text("$8.99").unwrap();
+        prices.learn_json("A", json).unwrap();
+        prices.learn_quote_text("$8.99").unwrap();
         let cart = Cart::from([("A".to_owned(), 2)]);
 
-        assert_eq!(book.total(&cart, "USD"), Some(48_970_000_000));
+        assert_eq!(prices.total(&cart, "USD"), Some(48_970_000_000));
         // Upstream's own answers for 19.99 and 8.99.
-        assert_eq!(book.total(&cart, "EUR"), Some(2 * 17_682_441_398 + 7_952_233_525));
-        assert_eq!(book.total(&cart, "JPY"), Some(2 * 2_235_060_592_707 + 1_005_162_317_560));
-        assert_eq!(written(book.total(&cart, "EUR").unwrap(), "EUR"), "€43.31");
-        assert_eq!(book.total(&cart, "XYZ"), None);
-        assert_eq!(book.total(&Cart::from([("B".to_owned(), 1)]), "USD"), None);
+        assert_eq!(prices.total(&cart, "EUR"), Some(2 * 17_682_441_398 + 7_952_233_525));
+        assert_eq!(prices.total(&cart, "JPY"), Some(2 * 2_235_060_592_707 + 1_005_162_317_560));
+        assert_eq!(written(prices.total(&cart, "EUR").unwrap(), "EUR"), "€43.31");
+        assert_eq!(prices.total(&cart, "XYZ"), None);
+        assert_eq!(prices.total(&Cart::from([("B".to_owned(), 1)]), "USD"), None);
     }
 
     #[test]
     fn what_cannot_be_charged_is_no_book() {
-        assert!(Book::try_new(Some(r#"{"USD": "1.12345678"}"#)).is_err());
-        assert!(Book::try_new(Some(r#"{"USD": "0"}"#)).is_err());
-        assert!(Book::try_new(Some("{")).is_err());
-        let mut book = Book::try_new(None).unwrap();
+        assert!(PriceList::try_new(Some(r#"{"USD": "1.12345678"}"#)).is_err());
+        assert!(PriceList::try_new(Some(r#"{"USD": "0"}"#)).is_err());
+        assert!(PriceList::try_new(Some("{")).is_err());
+        let mut prices = PriceList::try_new(None).unwrap();
         for wrong in ["€8.99", "8.99", "$8", "$8.9", "$x.99"] {
-            assert!(book.learn_quote_text(wrong).is_err(), "{wrong}");
+            assert!(prices.learn_quote_text(wrong).is_err(), "{wrong}");
         }
     }
 }

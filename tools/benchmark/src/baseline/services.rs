@@ -69,7 +69,7 @@ pub(super) async fn serve(name: &str) -> anyhow::Result<()> {
             server.add_service(RecommendationServiceServer::new(Recommendation(None)))
         }
         "checkoutservice" => server.add_service(CheckoutServiceServer::new(Checkout::new()?)),
-        _ => bail!("there is no floor named {name}"),
+        _ => bail!("there is no baseline named {name}"),
     };
     listen(router).await
 }

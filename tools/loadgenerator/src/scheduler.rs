@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Gives turns to users.
 #[derive(Default)]
-pub(crate) struct Pace {
+pub(crate) struct Scheduler {
     is_open: bool,
     over: CancellationToken,
     tasks_left: Cell<Option<u64>>,
@@ -27,7 +27,7 @@ pub(crate) struct Pace {
     waiting: RefCell<[VecDeque<oneshot::Sender<Instant>>; 2]>,
 }
 
-impl Pace {
+impl Scheduler {
     /// Users go as fast as they can, for so many tasks or without end.
     pub(crate) fn closed(tasks: Option<u64>) -> Self {
         Self { tasks_left: Cell::new(tasks), ..Self::default() }
@@ -84,7 +84,7 @@ impl Pace {
         self.due.borrow().len()
     }
 
-    /// How many users have nothing to do.
+    /// The number of idle users.
     pub(crate) fn idle_users(&self) -> usize {
         self.waiting.borrow().iter().map(VecDeque::len).sum()
     }
@@ -166,16 +166,16 @@ mod tests {
 
     #[tokio::test]
     async fn arrivals_are_due_by_the_schedule_whoever_is_busy() {
-        let pace = Rc::new(Pace::open(None));
-        pace.arrivals(1_000.0, Duration::from_millis(20)).await.unwrap();
-        pace.end();
+        let scheduler = Rc::new(Scheduler::open(None));
+        scheduler.arrivals(1_000.0, Duration::from_millis(20)).await.unwrap();
+        scheduler.end();
         // Nobody was there in time, and still each has its own time.
-        assert_eq!(pace.backlog(), 20);
-        let first = pace.turn(true).await.unwrap();
+        assert_eq!(scheduler.backlog(), 20);
+        let first = scheduler.turn(true).await.unwrap();
         for place in 1..20_u32 {
-            assert_eq!(pace.turn(true).await, Some(first + Duration::from_millis(1) * place));
+            assert_eq!(scheduler.turn(true).await, Some(first + Duration::from_millis(1) * place));
         }
-        assert_eq!(pace.turn(true).await, None);
+        assert_eq!(scheduler.turn(true).await, None);
     }
 
     #[tokio::test]
@@ -190,28 +190,28 @@ mod tests {
 
     #[tokio::test]
     async fn users_take_turns() {
-        let pace = Rc::new(Pace::open(None));
+        let scheduler = Rc::new(Scheduler::open(None));
         let local = tokio::task::LocalSet::new();
         let order = Rc::new(RefCell::new(Vec::new()));
         for user in 0..3 {
-            let (pace, order) = (pace.clone(), order.clone());
+            let (scheduler, order) = (scheduler.clone(), order.clone());
             local.spawn_local(async move {
-                while pace.turn(true).await.is_some() {
+                while scheduler.turn(true).await.is_some() {
                     order.borrow_mut().push(user);
                 }
             });
         }
         let driven = async {
-            while pace.idle_users() < 3 {
+            while scheduler.idle_users() < 3 {
                 tokio::task::yield_now().await;
             }
             for _ in 0..9 {
-                pace.arrive(Instant::now());
-                while pace.idle_users() < 3 {
+                scheduler.arrive(Instant::now());
+                while scheduler.idle_users() < 3 {
                     tokio::task::yield_now().await;
                 }
             }
-            pace.end();
+            scheduler.end();
         };
         local.run_until(driven).await;
         local.await;
@@ -220,10 +220,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_loop_ends_with_its_tasks() {
-        let pace = Pace::closed(Some(2));
-        assert!(pace.turn(true).await.is_some());
-        assert_eq!([pace.take_task(), pace.take_task(), pace.take_task()], [true, true, false]);
-        pace.end();
-        assert_eq!(pace.turn(true).await, None);
+        let scheduler = Scheduler::closed(Some(2));
+        assert!(scheduler.turn(true).await.is_some());
+        assert_eq!(
+            [scheduler.take_task(), scheduler.take_task(), scheduler.take_task()],
+            [true, true, false]
+        );
+        scheduler.end();
+        assert_eq!(scheduler.turn(true).await, None);
     }
 }
