@@ -16,7 +16,7 @@ const TARGET: Duration = Duration::from_millis(20);
 const BURST: Duration = Duration::from_millis(300);
 /// The time of the processor in a single round that is taken for overload.
 const LONGEST: Duration = Duration::from_millis(500);
-/// The time between two measurements while there is no overload.
+/// The time between two measurements while no round is too long.
 const PERIOD: Duration = Duration::from_millis(5);
 /// The fewest requests that a round has room for.
 const MIN_LIMIT: u32 = 32;
@@ -92,6 +92,7 @@ impl Gate {
     /// Begins to measure a round, if it is time for that.
     fn begin_round(&mut self, now: Instant, thread_time: impl Fn() -> Duration) -> bool {
         let is_due = self.limit.is_some()
+            || !self.behind.is_zero()
             || self.ended.is_none_or(|ended| now.saturating_duration_since(ended) >= PERIOD);
         if self.round.is_some() || !is_due {
             return false;
@@ -271,7 +272,7 @@ mod tests {
     fn overloaded_thread_does_what_it_can() {
         let mut thread = Thread::new();
         for load in [1.5, 3.0, 10.0] {
-            thread.serve([0.0, load * CAPACITY, 0.0], Duration::from_secs(1));
+            thread.serve([0.0, load * CAPACITY, 0.0], Duration::from_secs(3));
             thread.serve([0.0, load * CAPACITY, 0.0], Duration::from_secs(10));
             let [_, taken, _] = thread.taken;
             // What refusals cost is lost.

@@ -73,7 +73,7 @@ async fn overloaded_server_refuses_what_matters_least_first() -> anyhow::Result<
     let address = serve_on_a_thread();
     let end = Instant::now() + Duration::from_secs(4);
     let mut callers = JoinSet::new();
-    for (criticality, count) in [(Some("sheddable"), 30), (None, 60), (Some("critical_plus"), 8)] {
+    for (criticality, count) in [(Some("sheddable"), 30), (None, 150), (Some("critical_plus"), 8)] {
         for _ in 0..count {
             callers.spawn(insist(address, criticality, end));
         }
