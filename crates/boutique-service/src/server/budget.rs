@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
+use boutique_proto::services::Criticality;
 use bytes::{Buf as _, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
@@ -14,6 +15,8 @@ use tonic::Status;
 pub(super) const RPC: usize = 16 * 1024;
 /// The memory of an HTTP request beside its body, the calls that it makes among it. 64 kB of a home page were measured.
 pub(super) const PAGE: usize = 64 * 1024;
+/// The part of the budget that is left to the requests that matter most.
+const KEPT_FOR_CRITICAL: usize = 4;
 /// The part of the budget that is left to requests with little in their body.
 const KEPT_FOR_SMALL: usize = 4;
 /// The most bytes of a body that is little.
@@ -47,10 +50,20 @@ impl Budget {
         Reservation { budget: self.clone(), taken, body }
     }
 
-    /// Takes the memory of a request, until the last of the reservation is dropped.
-    pub(super) fn admit(self: &Arc<Self>, bytes: usize) -> Result<Arc<Reservation>, Status> {
+    /// Takes the memory of a request, until the last of the reservation is dropped. A part is left to those that matter
+    /// most.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        bytes: usize,
+        criticality: Criticality,
+    ) -> Result<Arc<Reservation>, Status> {
         let reservation = self.reserve();
-        reservation.take(bytes, self.max)?;
+        let max = match criticality {
+            Criticality::Sheddable => self.max / 2,
+            Criticality::Critical => self.max - self.max / KEPT_FOR_CRITICAL,
+            Criticality::CriticalPlus => self.max,
+        };
+        reservation.take(bytes, max)?;
         Ok(Arc::new(reservation))
     }
 }
@@ -174,17 +187,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn orders_have_memory_that_pages_leave() {
+        let budget = Arc::new(Budget { max: 4 * PAGE, used: AtomicUsize::new(0) });
+        let mut pages = Vec::new();
+        while let Ok(page) = budget.admit(PAGE, Criticality::Critical) {
+            pages.push(page);
+        }
+        assert_eq!(pages.len(), 3);
+        let order = budget.admit(PAGE, Criticality::CriticalPlus);
+        assert!(order.is_ok() && budget.admit(PAGE, Criticality::CriticalPlus).is_err());
+        assert!(budget.admit(RPC, Criticality::Sheddable).is_err());
+    }
+
+    #[test]
     fn large_bodies_leave_room_for_small_ones() {
         let budget = Arc::new(Budget { max: 128 * 1024, used: AtomicUsize::new(0) });
-        let large = budget.admit(32 * 1024).unwrap();
+        let large = budget.admit(32 * 1024, Criticality::CriticalPlus).unwrap();
         assert!(large.take_body(64 * 1024).is_ok());
         assert!(large.take_body(16 * 1024).is_err());
         drop(large);
-        let mut small: Vec<_> = (0..3).map(|_| budget.admit(32 * 1024).unwrap()).collect();
+        let mut small: Vec<_> =
+            (0..3).map(|_| budget.admit(32 * 1024, Criticality::CriticalPlus).unwrap()).collect();
         for reservation in &small[..1] {
             assert!(reservation.take_body(16 * 1024).is_ok());
         }
-        assert!(budget.admit(32 * 1024).is_err());
+        assert!(budget.admit(32 * 1024, Criticality::CriticalPlus).is_err());
         small.clear();
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }

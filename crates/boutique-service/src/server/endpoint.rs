@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use boutique_proto::services::Criticality;
 use boutique_proto::{Handlers, Rpc};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use tokio::time::Instant;
@@ -132,12 +133,11 @@ impl Endpoint {
         let (routes, kind) = (self.routes.clone(), self.kind(&info));
         // A Watch stays, so that it is no probe.
         let is_probe = info.is_probe && !matches!(kind, Kind::Stream);
-        let (budget, memory) = match protocol {
-            _ if is_probe => (probes, budget::RPC),
-            Protocol::Grpc => (&self.budget, budget::RPC),
-            Protocol::Http => (&self.budget, budget::PAGE),
+        let admitted = match protocol {
+            _ if is_probe => probes.admit(budget::RPC, Criticality::CriticalPlus),
+            Protocol::Grpc => self.budget.admit(budget::RPC, class.criticality),
+            Protocol::Http => self.budget.admit(budget::PAGE, class.criticality),
         };
-        let admitted = budget.admit(memory);
         // Boxed, because the routes' future is large, and moved by the layers.
         let answer = |request| {
             let (routes, admitted) = (routes.clone(), admitted.clone());
