@@ -1,22 +1,19 @@
 //! The shop is offered more than it can do.
 
-use std::process::Stdio;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use boutique_test::{Processes, Visitor, binary, settings};
+use boutique_test::{Processes, Visitor, load_generator, settings};
 use serde_json::Value;
 
 use super::ALONE;
 
 /// The load generator's report of a run.
-async fn load(shop: &Visitor, arguments: &[&str]) -> anyhow::Result<Value> {
-    let report = tempfile::NamedTempFile::new()?;
-    let mut command = tokio::process::Command::new(binary("loadgenerator")?);
-    command.args(["--frontend-addr", &shop.base, "--max-error-ratio", "1"]).args(arguments);
-    command.arg("--json").arg(report.path()).stdout(Stdio::null()).kill_on_drop(true);
-    let status = command.status().await?;
-    anyhow::ensure!(status.code().is_some_and(|code| code < 2), "it did not begin: {status}");
-    Ok(serde_json::from_slice(&std::fs::read(report.path())?)?)
+async fn load(shop: &Visitor, arguments: &str) -> anyhow::Result<Value> {
+    let arguments = format!("--frontend-addr {} --max-error-ratio 1 {arguments}", shop.base);
+    let (output, report) = load_generator(&arguments, &BTreeMap::new()).await?;
+    anyhow::ensure!(output.status.code().is_some_and(|code| code < 2), "{output:?}");
+    Ok(report)
 }
 
 /// Asks for health until it is dropped, and says how long the answers took.
@@ -40,16 +37,16 @@ async fn probe(mut visitor: Visitor, until: tokio::sync::oneshot::Receiver<()>) 
 async fn overloaded_shop_serves_what_it_can() -> anyhow::Result<()> {
     let _alone = ALONE.lock().await;
     let shop = Processes::one(&settings([("TOKIO_WORKER_THREADS", "1")])).await?;
-    let closed = ["--users", "12", "--rate", "100", "--wait-min", "0", "--wait-max", "0"];
-    let calm = load(&shop.visitor, &[&closed[..], &["--duration", "5s"]].concat()).await?;
+    let closed = "--users 12 --rate 100 --wait-min 0 --wait-max 0 --duration 5s";
+    let calm = load(&shop.visitor, closed).await?;
     assert_eq!(calm["failures"], 0, "{}", calm["reasons"]);
     let capacity = calm["rps"].as_f64().unwrap();
 
-    let rates = format!("{:.0},{:.0}", 3.0 * capacity, 0.3 * capacity);
+    let open =
+        format!("--users 500 --rps {:.0},{:.0} --duration 8s", 3.0 * capacity, 0.3 * capacity);
     let (over, until) = tokio::sync::oneshot::channel();
     let probes = tokio::spawn(probe(shop.visitor.clone(), until));
-    let loaded =
-        load(&shop.visitor, &["--users", "500", "--rps", &rates, "--duration", "8s"]).await?;
+    let loaded = load(&shop.visitor, &open).await?;
     let _ = over.send(());
 
     let (heavy, light) = (&loaded["steps"][0], &loaded["steps"][1]);

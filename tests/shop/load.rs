@@ -14,26 +14,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
 
-use boutique_test::{Processes, binary, settings};
-
-async fn load(
-    arguments: &str,
-    settings: &BTreeMap<String, String>,
-) -> anyhow::Result<(Output, Value)> {
-    let folder = tempfile::tempdir()?;
-    let json = folder.path().join("load.json");
-    let output = tokio::process::Command::new(binary("loadgenerator")?)
-        .args(arguments.split_whitespace())
-        .args(["--seed", "1", "--json"])
-        .arg(&json)
-        .envs(settings)
-        .output()
-        .await?;
-    let report = std::fs::read(&json).ok().and_then(|json| serde_json::from_slice(&json).ok());
-    Ok((output, report.unwrap_or_default()))
-}
+use boutique_test::{Processes, load_generator, settings};
 
 fn said(output: &Output) -> String {
     let [stdout, stderr] =
@@ -61,7 +43,7 @@ async fn every_profile_finds_a_right_shop_right() -> anyhow::Result<()> {
             "--rps 150 --duration 2s --users 50",
         ] {
             let arguments = format!("--profile {profile} --refusals 0.2 {pace}");
-            let (output, report) = load(&arguments, &addresses).await?;
+            let (output, report) = load_generator(&arguments, &addresses).await?;
             assert_eq!(output.status.code(), Some(0), "{arguments}: {}", said(&output));
             let orders = &report["orders"];
             let placed = orders["acknowledged"].as_u64().unwrap_or_default();
@@ -80,9 +62,11 @@ async fn every_profile_finds_a_right_shop_right() -> anyhow::Result<()> {
         "page:empty",
         "page:currency",
     ] {
-        let (output, report) =
-            load(&format!("--profile {page} --rps 100 --duration 500ms --users 5"), &addresses)
-                .await?;
+        let (output, report) = load_generator(
+            &format!("--profile {page} --rps 100 --duration 500ms --users 5"),
+            &addresses,
+        )
+        .await?;
         assert_eq!(output.status.code(), Some(0), "{page}: {}", said(&output));
         assert_eq!(report["requests"], 50, "{page}");
     }
@@ -212,7 +196,7 @@ async fn every_lie_about_an_order_is_found_out() -> anyhow::Result<()> {
             "--frontend-addr {address} --profile checkout --refusals 0.3 --users 2 --rate 1000 \
              --tasks 40 --wait-min 0 --wait-max 0"
         );
-        let (output, report) = load(&arguments, &BTreeMap::new()).await?;
+        let (output, report) = load_generator(&arguments, &BTreeMap::new()).await?;
         assert_eq!(output.status.code(), Some(1), "{fault:?}: {}", said(&output));
         assert!(report["orders"]["wrong"].as_u64() > Some(0), "{fault:?}: {}", report["orders"]);
         assert!(said(&output).contains(why), "{fault:?}: {}", said(&output));

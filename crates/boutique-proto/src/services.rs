@@ -79,13 +79,7 @@ impl Criticality {
     /// can be left out can be left out, too.
     #[must_use]
     pub fn within(self, request: Self) -> Self {
-        if self == Self::Sheddable {
-            self
-        } else if request == Self::Sheddable {
-            request
-        } else {
-            self.max(request)
-        }
+        if self.min(request) == Self::Sheddable { Self::Sheddable } else { self.max(request) }
     }
 }
 

@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 
 pub use crate::authority::{Authority, Certificate};
 pub use crate::faulty_proxy::{Fault, FaultyProxy};
-pub use crate::processes::{Process, Processes, binary, settings};
+pub use crate::processes::{Process, Processes, binary, load_generator, settings};
 pub use crate::redis_server::RedisServer;
 pub use crate::visitor::{Answer, FORM, Visitor};
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use boutique_proto::services::SERVICES;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::Child;
 
@@ -125,6 +126,25 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(name);
     anyhow::ensure!(path.exists(), "{name} is not built: run cargo build --workspace");
     Ok(path)
+}
+
+/// Runs the load generator with these arguments, and returns its output and its JSON report.
+pub async fn load_generator(
+    arguments: &str,
+    settings: &BTreeMap<String, String>,
+) -> anyhow::Result<(Output, Value)> {
+    let folder = tempfile::tempdir()?;
+    let json = folder.path().join("load.json");
+    let output = tokio::process::Command::new(binary("loadgenerator")?)
+        .args(arguments.split_whitespace())
+        .args(["--seed", "1", "--json"])
+        .arg(&json)
+        .envs(settings)
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    let report = std::fs::read(&json).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    Ok((output, report.unwrap_or_default()))
 }
 
 /// Makes settings of names and values.

@@ -63,7 +63,7 @@ impl Store {
 /// The interval at which a store is asked whether it answers.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Returns true if the store answers the command that every cart is read with.
+/// The contact with the store: true while it answers the command that every cart is read with.
 pub(crate) struct Contact {
     /// True once it has answered.
     pub(crate) first: watch::Receiver<bool>,

@@ -18,7 +18,7 @@ use crate::domain::{Catalog, Product, Refusal};
 const PRODUCTS: &str = include_str!("../data/products.json");
 /// More JSON than any catalog has that fits a message.
 const MAX_FILE: usize = 16 * 1024 * 1024;
-/// The largest message that gRPC clients accept by default; a longer list would reach nobody.
+/// The largest message that gRPC clients accept by default, in bytes.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
 /// A catalog, and what is said of it: messages made once, in the same order.

@@ -70,7 +70,7 @@ impl Clients {
         })
     }
 
-    /// True if every page makes all the calls that upstream's makes.
+    /// Returns true if every page makes all the calls that upstream's makes.
     pub(crate) fn is_faithful(&self) -> bool {
         !self.cached.product.is_on()
     }

@@ -70,7 +70,7 @@ pub(crate) struct Details {
     pub(crate) pod: Option<String>,
 }
 
-/// Returns the details known so far.
+/// The details known so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Deployment {
     configured: Option<Platform>,

@@ -70,9 +70,9 @@ impl Classes {
 }
 
 impl Class {
-    /// Makes the information of a request of this class, which begins now.
-    pub(super) fn info(self, request: &Request<Body>) -> RequestInfo {
-        let (headers, started) = (request.headers(), Instant::now());
+    /// Makes the information of a request of this class.
+    pub(super) fn info(self, request: &Request<Body>, started: Instant) -> RequestInfo {
+        let headers = request.headers();
         RequestInfo {
             protocol: self.protocol,
             method: request.method().clone(),

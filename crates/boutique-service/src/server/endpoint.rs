@@ -121,14 +121,14 @@ impl Endpoint {
         if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
             return (empty(StatusCode::BAD_REQUEST), None);
         }
-        let class = self.classes.of(&request);
+        let (class, started) = (self.classes.of(&request), Instant::now());
         // Before the layers, because what a refusal costs is what an overloaded thread has not got.
         let is_sheddable = self.sheds && !class.is_probe;
-        if is_sheddable && !overload::admits(class.criticality, Instant::now()) {
+        if is_sheddable && !overload::admits(class.criticality, started) {
             let refusal = Status::resource_exhausted("overloaded");
             return (error_response(class.protocol, refusal), None);
         }
-        let info = class.info(&request);
+        let info = class.info(&request, started);
         let protocol = info.protocol;
         let (routes, kind) = (self.routes.clone(), self.kind(&info));
         // A Watch stays, so that it is no probe.

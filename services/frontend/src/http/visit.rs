@@ -28,7 +28,7 @@ pub(crate) const MAX_LOCATION: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Visit {
     pub(crate) session: String,
-    /// Returns the short hash of the session that pages and logs show.
+    /// The short hash of the session that pages and logs show.
     pub(crate) session_hash: String,
     pub(crate) request_id: String,
     /// The currency cookie as it came.
