@@ -79,6 +79,14 @@ fn methods(service: &Service, code: &mut String) -> std::fmt::Result {
                     &self,
                     request: super::{request},
                 ) -> impl Future<Output = Result<super::{response}, tonic::Status>> + Send {{
+                    let answer = self.0.unary::<{rpc}>(tonic::Request::new(request));
+                    futures_util::TryFutureExt::map_ok(answer, tonic::Response::into_inner)
+                }}
+                /// Calls `{package}.{proto_name}/{rpc}` with metadata, and returns that of the answer, too.
+                pub fn {function}_with_metadata(
+                    &self,
+                    request: tonic::Request<super::{request}>,
+                ) -> impl Future<Output = Result<tonic::Response<super::{response}>, tonic::Status>> + Send {{
                     self.0.unary::<{rpc}>(request)
                 }}"
         )?;

@@ -22,11 +22,11 @@ pub trait Rpc: Send + Sync + 'static {
 
 /// A way to make unary calls, whatever lies between caller and handler.
 pub trait UnaryChannel: Clone {
-    /// Calls a method.
+    /// Calls a method. Metadata travels both ways.
     fn unary<R: Rpc>(
         &self,
-        request: R::Request,
-    ) -> impl Future<Output = Result<R::Response, Status>> + Send;
+        request: Request<R::Request>,
+    ) -> impl Future<Output = Result<Response<R::Response>, Status>> + Send;
 }
 
 /// A generated client of one service: it has the methods of that service and no others.

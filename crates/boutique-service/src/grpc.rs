@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::future::Pending;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use prost::Message;
 use tokio::time::Instant;
-use tonic::{Code, Status};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Extensions, Response, Status};
 
 use crate::net::Target;
 use crate::timeout::{TimeoutAt, timeout_at};
@@ -120,13 +122,14 @@ where
     Ok(body)
 }
 
-/// Collects the reply of a unary call to `method`: its message, or the status that says why there is none.
+/// Collects the reply of a unary call to `method`: its message and its metadata, or the status that says why there is no
+/// message.
 pub(crate) async fn collect_reply<B>(
     method: &str,
     status: StatusCode,
-    headers: &HeaderMap,
+    headers: HeaderMap,
     body: B,
-) -> Result<Bytes, Status>
+) -> Result<Response<Bytes>, Status>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
@@ -137,7 +140,7 @@ where
             unavailable(method, error)
         }
     })?;
-    let told = Status::from_header_map(body.trailers().unwrap_or(headers));
+    let told = Status::from_header_map(body.trailers().unwrap_or(&headers));
     let status = told.unwrap_or_else(|| of_http_status(status));
     if status.code() != Code::Ok {
         return Err(status);
@@ -145,15 +148,22 @@ where
     let mut body = body.to_bytes();
     match message_length(&body) {
         Some(length) if body[0] == 0 && body.len() == FRAME_HEADER + length => {
-            Ok(body.split_off(FRAME_HEADER))
+            let metadata = MetadataMap::from_headers(headers);
+            Ok(Response::from_parts(metadata, body.split_off(FRAME_HEADER), Extensions::default()))
         }
         Some(_) | None => Err(Status::internal("the answer is not one plain message")),
     }
 }
 
 /// Decodes the message that `method` answers.
-pub(crate) fn decode<M: Message + Default>(method: &str, message: Bytes) -> Result<M, Status> {
-    M::decode(message).map_err(|_| Status::internal(format!("cannot read what {method} answers")))
+pub(crate) fn decode<M: Message + Default>(
+    method: &str,
+    reply: Response<Bytes>,
+) -> Result<Response<M>, Status> {
+    let (metadata, message, extensions) = reply.into_parts();
+    let message = M::decode(message)
+        .map_err(|_| Status::internal(format!("cannot read what {method} answers")))?;
+    Ok(Response::from_parts(metadata, message, extensions))
 }
 
 /// The status of a call whose request or reply was lost.
@@ -161,6 +171,30 @@ pub(crate) fn unavailable(method: &str, cause: BoxError) -> Status {
     let mut status = Status::unavailable(format!("cannot reach {method}"));
     status.set_source(cause.into());
     status
+}
+
+/// The source of the status of a call that was certainly never processed, and its own, if it has one.
+#[derive(Debug, thiserror::Error)]
+#[error("the call was not processed")]
+pub(crate) struct NotProcessed(#[source] pub(crate) Option<BoxError>);
+
+/// Notes that the call with this status was certainly never processed.
+pub(crate) fn not_processed(mut status: Status) -> Status {
+    status.set_source(Arc::new(NotProcessed(None)));
+    status
+}
+
+/// Returns true if the call that ended with this status was certainly never processed: there was no connection to send it
+/// over, or no time. False says nothing.
+pub fn was_not_processed(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<NotProcessed>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// The status of a reply without `grpc-status`, as gRPC defines it: the reply comes from an intermediary.

@@ -177,12 +177,12 @@ fn healthcheck(spec: ServiceSpec, mut env: Env) -> anyhow::Result<()> {
     env.set(HEALTH.addr_key, SocketAddr::new(ip, port).to_string());
     current_thread()?.block_on(async {
         let health = channel(&env, &Registry::default(), &HEALTH)?;
-        let check = health.unary::<Check>(HealthCheckRequest::default());
+        let check = health.unary::<Check>(tonic::Request::new(HealthCheckRequest::default()));
         let answer = tokio::time::timeout(Duration::from_secs(2), check).await;
         let status = answer.context("no answer")?.map_err(|status| {
             anyhow::anyhow!("not healthy: {:?} {}", status.code(), status.message())
         })?;
-        match status.status() {
+        match status.get_ref().status() {
             ServingStatus::Serving => Ok(()),
             ServingStatus::NotServing | ServingStatus::Unknown | ServingStatus::ServiceUnknown => {
                 Err(anyhow::anyhow!("not serving"))

@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 use boutique_proto::ad_service_server::AdService;
 use boutique_proto::{AdRequest, AdResponse, ad_service, services};
 use boutique_service::{
-    Channel, Env, Registry, Router, ServerHandle, ServiceSpec, client, detach, spawn_inproc,
-    time_left,
+    Channel, Env, IdempotencyKey, Registry, Router, ServerHandle, ServiceSpec, client, detach,
+    spawn_inproc, time_left, was_not_processed,
 };
 use boutique_test::{FaultyProxy, serve_router};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status};
 
 const SERVICE: ServiceSpec = services::AD;
@@ -45,6 +46,7 @@ impl Drop for CountDrop {
 impl AdService for Obedient {
     async fn get_ads(&self, request: Request<AdRequest>) -> Result<Response<AdResponse>, Status> {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        let key = IdempotencyKey::of(&request)?;
         let order = request.get_ref().context_keys.first().map_or("", String::as_str);
         match order {
             "panic" => panic!("as told"),
@@ -52,7 +54,11 @@ impl AdService for Obedient {
                 let _counted = CountDrop(self.dropped.clone());
                 std::future::pending::<()>().await;
             }
-            "refuse" => return Err(Status::not_found("as told")),
+            "refuse" => {
+                let mut status = Status::not_found("as told");
+                status.metadata_mut().insert("reason", MetadataValue::from_static("told"));
+                return Err(status);
+            }
             "slow" => tokio::time::sleep(Duration::from_millis(50)).await,
             "time left" => {
                 let left = time_left().ok_or_else(|| Status::internal("no deadline"))?;
@@ -67,7 +73,7 @@ impl AdService for Obedient {
             }
             _ => {}
         }
-        Ok(Response::new(AdResponse::default()))
+        Ok(IdempotencyKey::confirm(key.as_ref(), AdResponse::default()))
     }
 }
 
@@ -102,6 +108,16 @@ async fn behaves(service: &Obedient, ads: Ads) -> anyhow::Result<()> {
 
     let refused = tell(&ads, "refuse").await.unwrap_err();
     assert_eq!((refused.code(), refused.message()), (Code::NotFound, "as told"));
+    assert_eq!(refused.metadata().get("reason").unwrap(), "told");
+    assert!(!was_not_processed(&refused));
+
+    let key = IdempotencyKey::parse("key-1").unwrap();
+    let answer = ads.get_ads_with_metadata(key.request(AdRequest::default())).await?;
+    assert_eq!(answer.metadata().get(IdempotencyKey::METADATA).unwrap(), "key-1");
+    let mut wrong = Request::new(AdRequest::default());
+    wrong.metadata_mut().insert(IdempotencyKey::METADATA, "k".repeat(10_000).parse()?);
+    let refused = ads.get_ads_with_metadata(wrong).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
 
     let began = Instant::now();
     let late = tell(&ads, "hang").await.unwrap_err();

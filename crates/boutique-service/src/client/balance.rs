@@ -10,12 +10,13 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
-use tonic::Status;
+use tonic::{Response, Status};
 use tower::Service;
 
 use super::endpoint::{Endpoint, verdict_of_drop};
 use super::exchange::{CallError, Verdict};
 use super::resolve::{Found, Place, Resolver};
+use crate::grpc::not_processed;
 use crate::layers::Request;
 use crate::tls::Tls;
 
@@ -138,7 +139,7 @@ impl Balance {
             if only.is_out() { Choice::None(self.no_answer()) } else { Choice::Take(only.clone()) }
         } else if members.tiers.is_empty() {
             match &members.found.borrow().error {
-                Some(error) => Choice::None(Status::unavailable(&**error)),
+                Some(error) => Choice::None(not_processed(Status::unavailable(&**error))),
                 None => Choice::Wait,
             }
         } else if let Some(endpoint) = members.next_of_burst() {
@@ -238,7 +239,7 @@ impl Balance {
     }
 
     fn no_answer(&self) -> Status {
-        Status::unavailable(format!("{} does not answer", self.0.name))
+        not_processed(Status::unavailable(format!("{} does not answer", self.0.name)))
     }
 
     fn has_available(&self) -> bool {
@@ -342,9 +343,9 @@ impl Drop for Started {
 
 /// A unary call to whichever endpoint is chosen.
 impl Service<Request<Bytes>> for Balance {
-    type Response = Bytes;
+    type Response = Response<Bytes>;
     type Error = CallError;
-    type Future = BoxFuture<'static, Result<Bytes, CallError>>;
+    type Future = BoxFuture<'static, Result<Response<Bytes>, CallError>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         Poll::Ready(Ok(()))

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use boutique_proto::{Rpc, TypedClient, UnaryChannel};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
-use tonic::Status;
+use tonic::{Response, Status};
 use tower::retry::RetryLayer;
 use tower::retry::budget::TpsBudget;
 use tower::{Service, ServiceBuilder, service_fn};
@@ -23,6 +24,7 @@ use super::retry::Retry;
 use crate::context::RequestContext;
 use crate::env::{Env, EnvError};
 use crate::grpc;
+use crate::idempotency::IdempotencyKey;
 use crate::layers::{DeadlineLayer, Reply, Request, RequestInfo, ShedLayer, TraceLayer};
 use crate::propagation::TraceContext;
 use crate::registry::{INPROC, Registry};
@@ -63,7 +65,12 @@ struct Method {
 enum Route {
     /// The endpoints for each runtime of the process, with connections of its own: calls of a page that are made together
     /// share a connection, and no runtime waits for another.
-    Network { balances: Arc<[Balance]>, budget: Arc<TpsBudget> },
+    Network {
+        balances: Arc<[Balance]>,
+        budget: Arc<TpsBudget>,
+        /// True once a reply has confirmed the idempotency key of its request.
+        confirms_keys: Arc<AtomicBool>,
+    },
     /// A function call.
     Local(Arc<Endpoint>),
 }
@@ -111,7 +118,7 @@ pub fn channel(env: &Env, registry: &Registry, spec: &ServiceSpec) -> Result<Cha
             let resolver = Resolver::new(names, env.flag("CLIENT_LOAD_BALANCING")?.unwrap_or(true));
             let balance = |_| Balance::new(spec.name, resolver.clone(), tls.clone());
             let balances = (0..=registry.workers.len()).map(balance).collect();
-            Route::Network { balances, budget: Retry::budget() }
+            Route::Network { balances, budget: Retry::budget(), confirms_keys: Arc::default() }
         }
     };
     let reads = read_timeout(env)?;
@@ -143,29 +150,38 @@ pub fn read_timeout(env: &Env) -> Result<Option<Duration>, EnvError> {
 impl UnaryChannel for Channel {
     fn unary<R: Rpc>(
         &self,
-        message: R::Request,
-    ) -> impl Future<Output = Result<R::Response, Status>> + Send {
-        self.call::<R>(message)
+        request: tonic::Request<R::Request>,
+    ) -> impl Future<Output = Result<Response<R::Response>, Status>> + Send {
+        self.call::<R>(request)
     }
 }
 
 impl Channel {
-    async fn call<R: Rpc>(&self, message: R::Request) -> Result<R::Response, Status> {
-        let info = self.info(R::PATH)?;
+    async fn call<R: Rpc>(
+        &self,
+        request: tonic::Request<R::Request>,
+    ) -> Result<Response<R::Response>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let info = RequestInfo { metadata, ..self.info(R::PATH)? };
         match &self.route {
             Route::Local(endpoint) => {
                 let call = async |request| endpoint.call::<R>(request).await;
-                let answer = stack(service_fn(call)).call(Request::new(info, message)).await;
-                answer.map(tonic::Response::into_inner)
+                stack(service_fn(call)).call(Request::new(info, message)).await
             }
-            Route::Network { balances, budget } => {
+            Route::Network { balances, budget, confirms_keys } => {
                 let message = grpc::encode(&message);
-                let is_repeatable = self.method(R::PATH).is_some_and(|known| known.is_repeatable);
+                let has_key = info.metadata.contains_key(IdempotencyKey::METADATA);
+                let is_repeatable = self.method(R::PATH).is_some_and(|known| known.is_repeatable)
+                    || (has_key && confirms_keys.load(Ordering::Relaxed));
                 let balance = of_this_thread(balances);
                 let retry = Retry::new(balance.clone(), budget.clone(), is_repeatable);
                 // Boxed, so that calls inside the process do not carry it with them.
-                let answer = Box::pin(call_over(balance, retry, Request::new(info, message)));
-                grpc::decode(R::PATH.trim_start_matches('/'), answer.await?)
+                let answer =
+                    Box::pin(call_over(balance, retry, Request::new(info, message))).await?;
+                if has_key && answer.metadata().contains_key(IdempotencyKey::METADATA) {
+                    confirms_keys.store(true, Ordering::Relaxed);
+                }
+                grpc::decode(R::PATH.trim_start_matches('/'), answer)
             }
         }
     }
@@ -185,7 +201,8 @@ impl Channel {
             let left = own.saturating_duration_since(now).saturating_sub(DEADLINE_MARGIN);
             if left.is_zero() {
                 let method = path.trim_start_matches('/');
-                return Err(Status::deadline_exceeded(format!("no time left to call {method}")));
+                let status = Status::deadline_exceeded(format!("no time left to call {method}"));
+                return Err(grpc::not_processed(status));
             }
             limit = limit.min(left);
         }
@@ -212,7 +229,7 @@ async fn call_over(
     balance: Balance,
     retry: Retry,
     request: Request<Bytes>,
-) -> Result<Bytes, Status> {
+) -> Result<Response<Bytes>, Status> {
     let balance =
         ServiceBuilder::new().map_err(Status::from).layer(RetryLayer::new(retry)).service(balance);
     stack(balance).call(request).await

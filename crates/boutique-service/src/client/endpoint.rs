@@ -136,7 +136,7 @@ impl Endpoint {
         let message = crate::grpc::encode(&HealthCheckRequest::default());
         let answer = timeout(CHECK_TIMEOUT, exchange.send(Request::new(info, message))).await;
         let is_well = match answer {
-            Ok(Ok(message)) => HealthCheckResponse::decode(message)
+            Ok(Ok(answer)) => HealthCheckResponse::decode(answer.into_inner())
                 .is_ok_and(|answer| answer.status() == ServingStatus::Serving),
             Ok(Err(error)) => error.verdict() == Verdict::Well,
             Err(_elapsed) => false,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 use tower::{Service, ServiceExt as _};
 
 use super::connection::{BoxError, RequestBody, TransportError, TransportErrorKind};
-use crate::grpc;
+use crate::grpc::{self, NotProcessed};
 use crate::layers::{Request, RequestInfo, is_server_error};
 use crate::net::Target;
 
@@ -44,8 +44,13 @@ impl From<CallError> for Status {
 impl CallError {
     pub(super) fn of_transport(info: &RequestInfo, error: TransportError) -> Self {
         let transport = Some(error.kind);
-        let status = grpc::unavailable(info.rpc(), error.into_cause());
-        Self { status, transport }
+        let cause = match error.kind {
+            TransportErrorKind::NotConnected | TransportErrorKind::Refused => {
+                NotProcessed(Some(error.into_cause())).into()
+            }
+            TransportErrorKind::Reset | TransportErrorKind::Broken => error.into_cause(),
+        };
+        Self { status: grpc::unavailable(info.rpc(), cause), transport }
     }
 
     /// Returns the state of the endpoint that gave this error.
@@ -75,11 +80,11 @@ where
     pub(super) async fn send(
         self,
         Request { info, message }: Request<Bytes>,
-    ) -> Result<Bytes, CallError> {
+    ) -> Result<Response<Bytes>, CallError> {
         let request = info.to_http(&self.target, RequestBody::Message(message))?;
         let sent = self.transport.oneshot(request).await;
         let response = sent.map_err(|error| CallError::of_transport(&info, error))?;
         let (parts, body) = response.into_parts();
-        Ok(grpc::collect_reply(info.rpc(), parts.status, &parts.headers, body).await?)
+        Ok(grpc::collect_reply(info.rpc(), parts.status, parts.headers, body).await?)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use tonic::Code;
+use tonic::{Code, Response};
 use tower::retry::Policy;
 use tower::retry::budget::{Budget as _, TpsBudget};
 
@@ -54,13 +54,13 @@ impl Retry {
     }
 }
 
-impl Policy<Request<Bytes>, Bytes, CallError> for Retry {
+impl Policy<Request<Bytes>, Response<Bytes>, CallError> for Retry {
     type Future = Ready<()>;
 
     fn retry(
         &mut self,
         request: &mut Request<Bytes>,
-        result: &mut Result<Bytes, CallError>,
+        result: &mut Result<Response<Bytes>, CallError>,
     ) -> Option<Ready<()>> {
         match result {
             Ok(_) => {

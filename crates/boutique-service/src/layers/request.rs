@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use boutique_proto::services::Criticality;
-use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use crate::grpc;
@@ -33,6 +33,8 @@ pub(crate) struct RequestInfo {
     pub(crate) deadline: Option<Instant>,
     pub(crate) criticality: Criticality,
     pub(crate) trace: TraceContext,
+    /// Further metadata of an outgoing call.
+    pub(crate) metadata: MetadataMap,
     /// True if the request asks for health; such requests are not traced.
     pub(crate) is_probe: bool,
 }
@@ -69,6 +71,7 @@ impl RequestInfo {
             deadline,
             criticality: Criticality::default(),
             trace,
+            metadata: MetadataMap::new(),
             is_probe: false,
         }
     }
@@ -84,6 +87,7 @@ impl RequestInfo {
             headers.insert(Criticality::KEY, value);
         }
         self.trace.write_to(headers);
+        headers.extend(self.metadata.clone().into_headers());
         Ok(request)
     }
 
@@ -177,15 +181,8 @@ where
     }
 }
 
-/// The response message of a call inside the process.
+/// The response message of a call, encoded where it came over the network.
 impl<M> Reply for tonic::Response<M> {
-    fn ending(&self) -> Ending<'_> {
-        Ending::default()
-    }
-}
-
-/// The encoded response message of a call over the network.
-impl Reply for Bytes {
     fn ending(&self) -> Ending<'_> {
         Ending::default()
     }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use boutique_proto::services::{Criticality, ServiceSpec};
 use http::{Method, Request};
 use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
 
 use super::router::Router;
 use crate::grpc;
@@ -82,6 +83,7 @@ impl Class {
             started,
             deadline: grpc::timeout_of(headers).map(|left| started + left),
             trace: TraceContext::from_headers(headers),
+            metadata: MetadataMap::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use boutique_proto::services::Criticality;
 use boutique_proto::{Handlers, Rpc};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use tokio::time::Instant;
-use tonic::{Code, Status};
+use tonic::{Code, Extensions, Status};
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::budget::{self, Budget, Holding, Metered, Reservation};
@@ -187,14 +187,20 @@ impl Endpoint {
     ) -> Result<tonic::Response<R::Response>, Status> {
         let Some(handler) = self.handlers.get::<R>() else {
             // Boxed, because it is rare: all generated services have handlers.
-            return Box::pin(self.call_encoded::<R>(request)).await.map(tonic::Response::new);
+            return Box::pin(self.call_encoded::<R>(request)).await;
         };
-        let handle =
-            |request: Request<R::Request>| handler.handle(tonic::Request::new(request.message));
+        let handle = |Request { info, message }: Request<R::Request>| {
+            let metadata = info.metadata.clone();
+            let request = tonic::Request::from_parts(metadata, Extensions::default(), message);
+            handler.handle(request)
+        };
         match stack(&self.context, service_fn(handle)).call(request).await {
             Ok(response) => Ok(response),
             // Without its source, which must not cross the service boundary.
-            Err(status) => Err(Status::new(status.code(), status.message())),
+            Err(mut status) => {
+                let metadata = std::mem::take(status.metadata_mut());
+                Err(Status::with_metadata(status.code(), status.message(), metadata))
+            }
         }
     }
 
@@ -202,11 +208,11 @@ impl Endpoint {
     async fn call_encoded<R: Rpc>(
         &self,
         Request { info, message }: Request<R::Request>,
-    ) -> Result<R::Response, Status> {
+    ) -> Result<tonic::Response<R::Response>, Status> {
         let request = info.to_http(&Target::local(), Body::from(grpc::encode(&message)))?;
         let (parts, body) = self.answer_inproc(request).await.into_parts();
-        let message = grpc::collect_reply(info.rpc(), parts.status, &parts.headers, body).await?;
-        grpc::decode(info.rpc(), message)
+        let reply = grpc::collect_reply(info.rpc(), parts.status, parts.headers, body).await?;
+        grpc::decode(info.rpc(), reply)
     }
 
     fn kind(&self, info: &RequestInfo) -> Kind {
