@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const CRATES: [&str; 3] = ["boutique-money", "boutique-proto", "boutique-service"];
+const CRATES: [&str; 4] =
+    ["boutique-money", "boutique-proto", "boutique-service", "boutique-store"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

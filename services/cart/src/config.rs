@@ -27,18 +27,10 @@ pub(crate) fn store(env: &Env) -> Result<Store, EnvError> {
     if ttl < Duration::from_secs(1) {
         return Err(EnvError::new("CART_TTL", "must be at least 1s"));
     }
-    match env.secret("REDIS_ADDR")? {
+    match boutique_store::Redis::from_env(env, "REDIS_ADDR")? {
         None => {
             Ok(Store::Memory(Memory::new(ttl, env.bytes("CART_MEMORY")?.unwrap_or(CART_MEMORY))))
         }
-        Some(address) => Ok(Store::Redis(Box::new(Redis::new(address, root(env)?, ttl)?))),
+        Some(redis) => Ok(Store::Redis(Box::new(Redis::new(redis, ttl)))),
     }
-}
-
-/// The certificates that Redis's is checked by, if not by the public roots.
-fn root(env: &Env) -> Result<Option<Vec<u8>>, EnvError> {
-    let Some(file) = env.get("REDIS_CA_FILE") else { return Ok(None) };
-    std::fs::read(file).map(Some).map_err(|error| {
-        EnvError::new("REDIS_CA_FILE", format_args!("must name a file that can be read: {error}"))
-    })
 }

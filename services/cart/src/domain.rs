@@ -2,6 +2,8 @@
 
 /// The longest user id, in bytes; a session id has 36.
 const MAX_USER_ID: usize = 128;
+/// The beginning of no user id: carts are kept under their user's id, and in the same Redis may be orders.
+const RESERVED: &str = "boutique:";
 /// The longest product id, in bytes; upstream's have ten.
 const MAX_PRODUCT_ID: usize = 128;
 /// The most lines a cart has room for.
@@ -14,7 +16,9 @@ pub(crate) const MAX_QUANTITY: i32 = 1_000_000;
 pub(crate) enum Refusal {
     #[error("item is missing")]
     NoItem,
-    #[error("user_id must have 1 to {MAX_USER_ID} bytes and no control characters")]
+    #[error(
+        "user_id must have 1 to {MAX_USER_ID} bytes, no control characters, and not begin with {RESERVED}"
+    )]
     UserId,
     #[error("product_id must have 1 to {MAX_PRODUCT_ID} bytes and no control characters")]
     ProductId,
@@ -38,12 +42,10 @@ pub(crate) struct Line {
 pub(crate) struct UserId(String);
 
 impl UserId {
-    /// No user's id, to ask a store with whether it answers.
-    pub(crate) const NOBODY: Self = Self(String::new());
-
     /// Parses an id.
     pub(crate) fn parse(user_id: String) -> Result<Self, Refusal> {
-        if is_id(&user_id, MAX_USER_ID) { Ok(Self(user_id)) } else { Err(Refusal::UserId) }
+        let is_user = is_id(&user_id, MAX_USER_ID) && !user_id.starts_with(RESERVED);
+        if is_user { Ok(Self(user_id)) } else { Err(Refusal::UserId) }
     }
 
     /// Returns the id.
@@ -134,6 +136,7 @@ mod tests {
     fn ids_are_short_and_printable_and_quantities_positive() {
         assert!(UserId::parse("u".repeat(128)).is_ok());
         let parse = |id: &str, quantity| NewLine::parse(id.to_owned(), quantity);
+        assert_eq!(UserId::parse("boutique:orders:1".to_owned()), Err(Refusal::UserId));
         for id in ["", "a\u{0}", "a\nb", &"u".repeat(129)] {
             assert_eq!(UserId::parse(id.to_owned()), Err(Refusal::UserId));
             assert_eq!(parse(id, 1), Err(Refusal::ProductId));

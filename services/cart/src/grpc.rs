@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use boutique_proto::cart_service_server::CartService;
 use boutique_proto::{AddItemRequest, Cart, CartItem, Empty, EmptyCartRequest, GetCartRequest};
+use boutique_store::StoreError;
 use tonic::{Request, Response, Status};
 
 use crate::domain::{NewLine, Refusal, UserId};
-use crate::store::{Store, StoreError};
+use crate::store::{CartError, Store};
 
 pub(crate) struct Carts {
     store: Arc<Store>,
@@ -64,12 +65,16 @@ impl From<Refusal> for Status {
     }
 }
 
-impl From<StoreError> for Status {
-    fn from(error: StoreError) -> Self {
-        let mut status = match error {
-            StoreError::Refused(refusal) => return refusal.into(),
-            StoreError::Unreachable(_) => Self::unavailable("Can't access cart storage."),
-            StoreError::Unreadable(_) => Self::internal("Can't read the stored cart."),
+impl From<CartError> for Status {
+    fn from(error: CartError) -> Self {
+        let mut status = match &error {
+            CartError::Refused(refusal) => return (*refusal).into(),
+            CartError::Store(StoreError::Unreachable(_) | StoreError::Full) => {
+                Self::unavailable("Can't access cart storage.")
+            }
+            CartError::Store(StoreError::Unreadable(_)) => {
+                Self::internal("Can't read the stored cart.")
+            }
         };
         status.set_source(Arc::new(error));
         status

@@ -11,8 +11,7 @@ use std::sync::Arc;
 use boutique_proto::cart_service;
 use boutique_proto::services::{self, ServiceSpec};
 use boutique_service::{Env, Registry, Router};
-
-use self::store::Contact;
+use boutique_store::Contact;
 
 /// The service's row in the table: names, default port, address setting and methods.
 pub const SERVICE: ServiceSpec = services::CART;
@@ -20,7 +19,7 @@ pub const SERVICE: ServiceSpec = services::CART;
 /// Everything this service answers, ready to be served.
 pub async fn routes(env: &Env, _registry: &Registry) -> anyhow::Result<Router> {
     let store = Arc::new(config::store(env)?);
-    let Contact { first, now } = store::watch(store.clone());
+    let Contact { first, now } = store.watch();
     let router = Router::grpc(cart_service::into_server(grpc::Carts::new(store)));
     Ok(router.ready_when(first).with_status("store", now))
 }

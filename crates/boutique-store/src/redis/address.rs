@@ -168,7 +168,7 @@ fn without_effect(key: &str, value: &str) -> Result<(), String> {
         }
         "highintegrity" => Ok(()),
         "proxy" if value.eq_ignore_ascii_case("none") => Ok(()),
-        "proxy" => refused("a proxy", "carts are changed by scripts, which it does not pass on"),
+        "proxy" => refused("a proxy", "changes are made by scripts, which it does not pass on"),
         "tunnel" => refused("a tunnel", "connections are made to the endpoint itself"),
         "sslprotocols" => ssl_protocols(value),
         // It may be part of a password, so it is not repeated.
@@ -182,14 +182,14 @@ fn refused(option: &str, why: &str) -> Result<(), String> {
 
 /// A command under another name, or disabled where that is empty.
 fn renamed(command: &str, value: &str) -> Result<(), String> {
-    const USED: [&str; 11] = [
-        "HGET", "EVAL", "EVALSHA", "SCRIPT", "AUTH", "HELLO", "SELECT", "CLIENT", "PING",
+    const USED: [&str; 12] = [
+        "HGET", "GET", "EVAL", "EVALSHA", "SCRIPT", "AUTH", "HELLO", "SELECT", "CLIENT", "PING",
         "SENTINEL", "CLUSTER",
     ];
     let is_used = USED.iter().any(|used| used.eq_ignore_ascii_case(command));
     // Without CLUSTER a server is taken for one that is no cluster, which is found out by its answers.
     if is_used && !(command.eq_ignore_ascii_case("CLUSTER") && value.is_empty()) {
-        return Err("must not rename or disable a command that carts need".to_owned());
+        return Err("must not rename or disable a command that is needed".to_owned());
     }
     Ok(())
 }
@@ -353,8 +353,8 @@ mod tests {
             ("r:1,connectTimeout=-1", "number for connectTimeout"),
             ("r:1,protocol=4", "resp2 or resp3"),
             ("r:1,version=new", "version"),
-            ("r:1,$EVAL=", "command that carts need"),
-            ("r:1,$HGET=HGET2", "command that carts need"),
+            ("r:1,$EVAL=", "command that is needed"),
+            ("r:1,$HGET=HGET2", "command that is needed"),
             ("r:1,hunter2=1", "does not know"),
         ] {
             let problem = Address::parse(text).err().unwrap_or_else(|| panic!("{text}"));

@@ -41,8 +41,10 @@ const NO_PRIMARY: [ErrorKind; 4] = [
 
 /// A connection to one server, or to a cluster.
 #[derive(Clone)]
-pub(super) enum Link {
+pub enum Link {
+    /// To a server.
     Server(MultiplexedConnection),
+    /// To a cluster.
     Cluster(ClusterConnection),
 }
 
@@ -76,7 +78,7 @@ impl ConnectionLike for Link {
 
 /// The condition under which a command is sent once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
+pub enum Repeat {
     /// Whatever became of it.
     Always,
     /// If it certainly had no effect.
@@ -102,18 +104,22 @@ struct State {
 }
 
 impl Connections {
-    pub(super) fn new(secret: Secret, root: Option<Vec<u8>>) -> Result<Self, EnvError> {
-        let address = Address::parse(secret.value())
-            .map_err(|problem| EnvError::new("REDIS_ADDR", problem))?;
+    pub(super) fn new(
+        addr_key: &'static str,
+        secret: Secret,
+        root: Option<Vec<u8>>,
+    ) -> Result<Self, EnvError> {
+        let address =
+            Address::parse(secret.value()).map_err(|problem| EnvError::new(addr_key, problem))?;
         // Certificates are read here, so that a file without any aborts startup.
         let client = info(&address, &address.endpoints[0], true, 0)
             .and_then(|info| client(info, root.as_deref()));
         client.map_err(|_| match root {
             Some(_) => EnvError::new(
                 "REDIS_CA_FILE",
-                "must hold certificates, with REDIS_ADDR asking for TLS",
+                format_args!("must hold certificates, with {addr_key} asking for TLS"),
             ),
-            None => EnvError::new("REDIS_ADDR", "must be an address that can be used"),
+            None => EnvError::new(addr_key, "must be an address that can be used"),
         })?;
         let state = State { secret, address, generation: 0, link: None, failed: None };
         Ok(Self {
