@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 use heck::ToSnakeCase as _;
 use prost::Message as _;
 use prost_build::{Service, ServiceGenerator};
+use prost_types::FileDescriptorSet;
+
+/// The package of upstream's contract; its types are at the root of the crate.
+const UPSTREAM: &str = "hipstershop";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files = Vec::new();
@@ -16,13 +20,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[expect(clippy::disallowed_methods, reason = "cargo tells build scripts so")]
     let out_dir = std::env::var("OUT_DIR")?;
     std::fs::write(format!("{out_dir}/descriptors.bin"), descriptors.encode_to_vec())?;
-    let tonic = tonic_prost_build::configure().codec_path("crate::ShopCodec").service_generator();
-    prost_build::Config::new()
-        .skip_debug(["CreditCardInfo"])
-        .service_generator(Box::new(Stubs { tonic }))
-        .compile_fds(descriptors)?;
+    let (of_upstream, own): (Vec<_>, Vec<_>) =
+        descriptors.file.into_iter().partition(|file| file.package() == UPSTREAM);
+    config().skip_debug(["CreditCardInfo"]).compile_fds(FileDescriptorSet { file: of_upstream })?;
+    let crate_root = format!(".{UPSTREAM}");
+    config().extern_path(crate_root, "crate").compile_fds(FileDescriptorSet { file: own })?;
     println!("cargo:rerun-if-changed=../../proto");
     Ok(())
+}
+
+fn config() -> prost_build::Config {
+    let tonic = tonic_prost_build::configure().codec_path("crate::ShopCodec").service_generator();
+    let mut config = prost_build::Config::new();
+    config.service_generator(Box::new(Stubs { tonic }));
+    config
 }
 
 /// Generates tonic's stubs of a service, and a module with its methods as types and a typed client.
@@ -44,12 +55,17 @@ fn methods(service: &Service, code: &mut String) -> std::fmt::Result {
     let module = name.to_snake_case();
     let handler = format!("super::{module}_server::{name}");
     let (mut inserts, mut calls) = (String::new(), String::new());
+    // A type of this package by its name, one of another package by its path.
+    let path = |name: &str| match name.starts_with("crate") {
+        true => name.to_owned(),
+        false => format!("super::{name}"),
+    };
     writeln!(code, "/// `{package}.{proto_name}`.\npub mod {module} {{")?;
     let unary =
         |method: &&prost_build::Method| !method.client_streaming && !method.server_streaming;
     for method in service.methods.iter().filter(unary) {
         let (rpc, function) = (&method.proto_name, &method.name);
-        let (request, response) = (&method.input_type, &method.output_type);
+        let (request, response) = (path(&method.input_type), path(&method.output_type));
         writeln!(
             code,
             "
@@ -58,14 +74,14 @@ fn methods(service: &Service, code: &mut String) -> std::fmt::Result {
             pub struct {rpc};
             impl crate::Rpc for {rpc} {{
                 const PATH: &'static str = \"/{package}.{proto_name}/{rpc}\";
-                type Request = super::{request};
-                type Response = super::{response};
+                type Request = {request};
+                type Response = {response};
             }}
             impl<T: {handler}> crate::UnaryHandler<{rpc}> for T {{
                 fn handle(
                     &self,
-                    request: tonic::Request<super::{request}>,
-                ) -> crate::HandlerFuture<'_, super::{response}> {{
+                    request: tonic::Request<{request}>,
+                ) -> crate::HandlerFuture<'_, {response}> {{
                     {handler}::{function}(self, request)
                 }}
             }}"
@@ -77,16 +93,16 @@ fn methods(service: &Service, code: &mut String) -> std::fmt::Result {
                 /// Calls `{package}.{proto_name}/{rpc}`.
                 pub fn {function}(
                     &self,
-                    request: super::{request},
-                ) -> impl Future<Output = Result<super::{response}, tonic::Status>> + Send {{
+                    request: {request},
+                ) -> impl Future<Output = Result<{response}, tonic::Status>> + Send {{
                     let answer = self.0.unary::<{rpc}>(tonic::Request::new(request));
                     futures_util::TryFutureExt::map_ok(answer, tonic::Response::into_inner)
                 }}
                 /// Calls `{package}.{proto_name}/{rpc}` with metadata, and returns that of the answer, too.
                 pub fn {function}_with_metadata(
                     &self,
-                    request: tonic::Request<super::{request}>,
-                ) -> impl Future<Output = Result<tonic::Response<super::{response}>, tonic::Status>> + Send {{
+                    request: tonic::Request<{request}>,
+                ) -> impl Future<Output = Result<tonic::Response<{response}>, tonic::Status>> + Send {{
                     self.0.unary::<{rpc}>(request)
                 }}"
         )?;

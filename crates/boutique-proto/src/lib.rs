@@ -10,6 +10,12 @@ mod generated {
     tonic::include_proto!("hipstershop");
 }
 
+pub mod ext {
+    //! What this shop has beyond upstream's contract: `boutique.ext.v1`, from `proto/ext.proto`.
+    #![expect(missing_docs, clippy::allow_attributes, reason = "generated")]
+    tonic::include_proto!("boutique.ext.v1");
+}
+
 mod rpc;
 pub mod services;
 

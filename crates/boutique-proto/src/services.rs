@@ -170,10 +170,20 @@ pub const PAYMENT: ServiceSpec = ServiceSpec {
     port: 50051,
     addr_key: "PAYMENT_SERVICE_ADDR",
     threads: Threads::One,
-    methods: &[with(
-        Criticality::CriticalPlus,
-        effect("/hipstershop.PaymentService/Charge", "PAYMENT_TIMEOUT", 3_000),
-    )],
+    methods: &[
+        with(
+            Criticality::CriticalPlus,
+            effect("/hipstershop.PaymentService/Charge", "PAYMENT_TIMEOUT", 3_000),
+        ),
+        with(
+            Criticality::CriticalPlus,
+            read("/boutique.ext.v1.Charges/GetCharge", "PAYMENT_VOID_TIMEOUT", 500),
+        ),
+        with(
+            Criticality::CriticalPlus,
+            read("/boutique.ext.v1.Charges/VoidCharge", "PAYMENT_VOID_TIMEOUT", 500),
+        ),
+    ],
 };
 
 /// Lists, finds and searches products.

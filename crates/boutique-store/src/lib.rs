@@ -10,5 +10,5 @@ mod redis;
 pub use crate::contact::{Contact, watch};
 pub use crate::error::StoreError;
 pub use crate::fingerprint::Fingerprint;
-pub use crate::keys::{Inserted, KeyStore};
+pub use crate::keys::{EffectError, KeyStore, Once};
 pub use crate::redis::{Link, Redis, Repeat};

@@ -1,23 +1,33 @@
 //! The inbound gRPC adapter: a message, the confirmation rendered from it, and its delivery.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
 use askama::Template;
 use boutique_proto::email_service_server::EmailService;
 use boutique_proto::{
     Empty, OrderItem, OrderResult, SendOrderConfirmationRequest, required_amount,
 };
+use boutique_service::{IdempotencyKey, detach};
+use boutique_store::{EffectError, Fingerprint, KeyStore};
 use lettre::Address;
+use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
 
 use crate::delivery::{Delivery, DeliveryError, Mail};
 use crate::domain::{self, Confirmation, Line};
 
 pub(crate) struct Email {
-    delivery: Delivery,
+    delivery: Arc<Delivery>,
+    /// The confirmations that were sent, by their idempotency keys.
+    sent: Arc<KeyStore>,
+    /// The keys of the confirmations that are being sent.
+    sending: Arc<Sending>,
 }
 
 impl Email {
-    pub(crate) fn new(delivery: Delivery) -> Self {
-        Self { delivery }
+    pub(crate) fn new(delivery: Delivery, sent: KeyStore) -> Self {
+        Self { delivery: Arc::new(delivery), sent: Arc::new(sent), sending: Arc::default() }
     }
 }
 
@@ -35,6 +45,7 @@ impl EmailService for Email {
         &self,
         request: Request<SendOrderConfirmationRequest>,
     ) -> Result<Response<Empty>, Status> {
+        let key = IdempotencyKey::of(&request)?;
         let SendOrderConfirmationRequest { email, order } = request.into_inner();
         let to: Address =
             email.parse().map_err(|_| Status::invalid_argument("email is not an address"))?;
@@ -46,8 +57,46 @@ impl EmailService for Email {
             status.set_source(std::sync::Arc::new(error));
             status
         })?;
-        self.delivery.deliver(to, mail, &confirmation.order_id).await?;
-        Ok(Response::new(Empty {}))
+        let (delivery, order_id) = (self.delivery.clone(), confirmation.order_id);
+        let Some(key) = key else {
+            delivery.deliver(to, mail, &order_id).await?;
+            return Ok(Response::new(Empty {}));
+        };
+        let fingerprint = Fingerprint::new(key.as_str()).with(email.as_bytes());
+        let fingerprint = fingerprint.with(order_id.as_bytes()).finish();
+        let (sent, sending, name) = (self.sent.clone(), self.sending.clone(), key.clone());
+        // In a task of its own: a mail that is sent is noted, whatever becomes of the caller.
+        let work = detach(async move {
+            let _turn = sending.turn(&name).await;
+            match sent.get(name.as_str()).await.map_err(EffectError::from)? {
+                Some(known) if known.fingerprint == fingerprint => return Ok(()),
+                Some(_) => return Err(EffectError::OtherRequest.into()),
+                None => {}
+            }
+            delivery.deliver(to, mail, &order_id).await?;
+            sent.once(name.as_str(), fingerprint, order_id).await?;
+            Ok::<_, Status>(())
+        });
+        work.await.map_err(|_| Status::internal("the confirmation was not finished"))??;
+        Ok(IdempotencyKey::confirm(Some(&key), Empty {}))
+    }
+}
+
+/// The keys of which one call at a time sends a confirmation.
+#[derive(Default)]
+struct Sending(Mutex<HashMap<IdempotencyKey, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Sending {
+    /// Waits until no other call sends the confirmation of this key.
+    async fn turn(&self, key: &IdempotencyKey) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, lock| lock.strong_count() > 0);
+            let lock = all.get(key).and_then(Weak::upgrade).unwrap_or_default();
+            all.insert(key.clone(), Arc::downgrade(&lock));
+            lock
+        };
+        lock.lock_owned().await
     }
 }
 

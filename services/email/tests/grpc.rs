@@ -8,8 +8,8 @@ use boutique_proto::email_service_client::EmailServiceClient;
 use boutique_proto::{
     Address, CartItem, Money, OrderItem, OrderResult, SendOrderConfirmationRequest,
 };
-use boutique_service::{Env, ServerHandle};
-use boutique_test::{Authority, connect, loopback, serve};
+use boutique_service::{Env, IdempotencyKey, ServerHandle};
+use boutique_test::{Authority, RedisServer, connect, loopback, serve};
 use emailservice::{SERVICE, routes};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -17,8 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tonic::Code;
 use tonic::transport::Channel;
+use tonic::{Code, Request};
 
 async fn email_with(settings: &Env) -> anyhow::Result<(EmailServiceClient<Channel>, ServerHandle)> {
     let running = serve(SERVICE, settings, routes).await?;
@@ -322,4 +322,40 @@ async fn a_wrong_setting_stops_the_start_and_hides_the_password() {
         assert!(error.starts_with(&format!("{setting} must be")), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
+}
+
+/// Two calls at once and one after them, with one key: one mail.
+#[tokio::test]
+async fn confirmation_with_a_key_is_sent_once() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[])?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("smtp://{}", listener.local_addr()?);
+    let settings =
+        Env::from([("SMTP_URL", url.as_str()), ("ORDER_STORE_ADDR", redis.address().as_str())]);
+    let with_key = |key: &str| {
+        let mut request = Request::new(request("1 Main St", vec![item("a", 1)]));
+        request.metadata_mut().insert(IdempotencyKey::METADATA, key.parse().unwrap());
+        request
+    };
+    let (mut email, running) = email_with(&settings).await?;
+    let mut other = email.clone();
+    // The server takes one mail, and no connection after that.
+    let received = tokio::spawn(receive_one(listener, true));
+    let (first, second) = tokio::join!(
+        email.send_order_confirmation(with_key("a")),
+        other.send_order_confirmation(with_key("a")),
+    );
+    assert_eq!(first?.metadata().get(IdempotencyKey::METADATA).unwrap(), "a");
+    second?;
+    drop(running);
+    let (mut email, _running) = email_with(&settings).await?;
+    email.send_order_confirmation(with_key("a")).await?;
+    assert!(received.await??.contains("0190a7c2-0000-7000-8000-000000000001"));
+
+    // What was not sent is not noted as sent.
+    for _ in 0..2 {
+        let failed = email.send_order_confirmation(with_key("b")).await.unwrap_err();
+        assert_eq!(failed.code(), Code::Unavailable);
+    }
+    Ok(())
 }

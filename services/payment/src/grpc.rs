@@ -1,8 +1,14 @@
-//! Inbound adapter: parses a message into a charge, and writes a message.
+//! Inbound adapter: parses a message into a charge, notes it under its idempotency key, and writes a message.
+
+use std::sync::Arc;
 
 use boutique_money::Money;
+use boutique_proto::ext::charges_server::Charges;
+use boutique_proto::ext::{Charge, GetChargeRequest, VoidChargeRequest};
 use boutique_proto::payment_service_server::PaymentService;
 use boutique_proto::{ChargeRequest, ChargeResponse};
+use boutique_service::IdempotencyKey;
+use boutique_store::{EffectError, Fingerprint, KeyStore, Once};
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
 use tracing::info;
@@ -10,7 +16,17 @@ use uuid::Uuid;
 
 use crate::domain::{Card, NewCharge, Refusal};
 
-pub(crate) struct Payment;
+#[derive(Clone)]
+pub(crate) struct Payment {
+    /// The charges by their idempotency keys.
+    charges: Arc<KeyStore>,
+}
+
+impl Payment {
+    pub(crate) fn new(charges: KeyStore) -> Self {
+        Self { charges: Arc::new(charges) }
+    }
+}
 
 #[tonic::async_trait]
 impl PaymentService for Payment {
@@ -18,15 +34,65 @@ impl PaymentService for Payment {
         &self,
         request: Request<ChargeRequest>,
     ) -> Result<Response<ChargeResponse>, Status> {
+        let key = IdempotencyKey::of(&request)?;
         let charge = parse(request.get_ref())?;
-        let transaction_id = Uuid::new_v4().to_string();
-        info!(
-            transaction.id = %transaction_id,
-            currency.code = %charge.amount().currency_code(),
-            "charged transaction {transaction_id}",
-        );
-        Ok(Response::new(ChargeResponse { transaction_id }))
+        let mut once = Once { id: Uuid::new_v4().to_string(), is_new: true };
+        if let Some(key) = &key {
+            let fingerprint = fingerprint(key, &charge, request.get_ref());
+            once = self.charges.once(key.as_str(), fingerprint, once.id).await?;
+        }
+        let transaction_id = once.id;
+        if once.is_new {
+            info!(
+                transaction.id = %transaction_id,
+                currency.code = %charge.amount().currency_code(),
+                "charged transaction {transaction_id}",
+            );
+        }
+        Ok(IdempotencyKey::confirm(key.as_ref(), ChargeResponse { transaction_id }))
     }
+}
+
+#[tonic::async_trait]
+impl Charges for Payment {
+    async fn get_charge(
+        &self,
+        request: Request<GetChargeRequest>,
+    ) -> Result<Response<Charge>, Status> {
+        let key = key(&request.get_ref().idempotency_key)?;
+        let charge = self.charges.get(key.as_str()).await.map_err(EffectError::from)?;
+        let charge = charge.ok_or_else(|| Status::not_found("nothing was charged"))?;
+        Ok(Response::new(Charge { transaction_id: charge.id, is_void: charge.is_void }))
+    }
+
+    async fn void_charge(
+        &self,
+        request: Request<VoidChargeRequest>,
+    ) -> Result<Response<Charge>, Status> {
+        let key = key(&request.get_ref().idempotency_key)?;
+        let transaction_id = self.charges.void(key.as_str()).await.map_err(EffectError::from)?;
+        if !transaction_id.is_empty() {
+            info!(transaction.id = %transaction_id, "voided transaction {transaction_id}");
+        }
+        Ok(Response::new(Charge { transaction_id, is_void: true }))
+    }
+}
+
+fn key(text: &str) -> Result<IdempotencyKey, Status> {
+    IdempotencyKey::parse(text)
+        .ok_or_else(|| Status::invalid_argument("idempotency_key is not a key"))
+}
+
+/// The fingerprint of a charge: its amount and its card.
+fn fingerprint(key: &IdempotencyKey, charge: &NewCharge, request: &ChargeRequest) -> Vec<u8> {
+    let amount = charge.amount();
+    let mut fingerprint = Fingerprint::new(key.as_str())
+        .with(amount.currency_code().as_str().as_bytes())
+        .with(&amount.total_nanos().to_be_bytes());
+    if let Some(card) = &request.credit_card {
+        fingerprint = fingerprint.with_secret(card.credit_card_number.as_bytes());
+    }
+    fingerprint.finish()
 }
 
 /// Parses a request for the current month, in UTC.

@@ -2,12 +2,24 @@
 
 use boutique_proto::shipping_service_server::ShippingService;
 use boutique_proto::{GetQuoteRequest, GetQuoteResponse, ShipOrderRequest, ShipOrderResponse};
+use boutique_service::IdempotencyKey;
+use boutique_store::{Fingerprint, KeyStore, Once};
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
 use crate::domain::{self, Destination, Refusal};
 
-pub(crate) struct Shipping;
+pub(crate) struct Shipping {
+    /// The parcels by their idempotency keys.
+    parcels: KeyStore,
+}
+
+impl Shipping {
+    pub(crate) fn new(parcels: KeyStore) -> Self {
+        Self { parcels }
+    }
+}
 
 #[tonic::async_trait]
 impl ShippingService for Shipping {
@@ -23,14 +35,24 @@ impl ShippingService for Shipping {
         &self,
         request: Request<ShipOrderRequest>,
     ) -> Result<Response<ShipOrderResponse>, Status> {
+        let key = IdempotencyKey::of(&request)?;
         let destination = request.get_ref().address.as_ref().map(|address| Destination {
             street: &address.street_address,
             city: &address.city,
             state: &address.state,
         });
-        let tracking_id = domain::tracking_id(destination, &mut rand::rng())?;
-        info!(shipping.tracking.id = %tracking_id, "shipped parcel {tracking_id}");
-        Ok(Response::new(ShipOrderResponse { tracking_id }))
+        let id = domain::tracking_id(destination, &mut rand::rng())?;
+        let mut once = Once { id, is_new: true };
+        if let Some(key) = &key {
+            let message = request.get_ref().encode_to_vec();
+            let fingerprint = Fingerprint::new(key.as_str()).with(&message).finish();
+            once = self.parcels.once(key.as_str(), fingerprint, once.id).await?;
+        }
+        let tracking_id = once.id;
+        if once.is_new {
+            info!(shipping.tracking.id = %tracking_id, "shipped parcel {tracking_id}");
+        }
+        Ok(IdempotencyKey::confirm(key.as_ref(), ShipOrderResponse { tracking_id }))
     }
 }
 

@@ -1,12 +1,13 @@
 //! shippingservice over its own wire.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use boutique_proto::shipping_service_client::ShippingServiceClient;
 use boutique_proto::{Address, CartItem, GetQuoteRequest, Money, ShipOrderRequest};
-use boutique_service::{Env, ServerHandle};
-use boutique_test::loopback;
+use boutique_service::{Env, IdempotencyKey, ServerHandle};
+use boutique_test::{RedisServer, connect, loopback, serve};
 use shippingservice::{SERVICE, routes};
-use tonic::Code;
 use tonic::transport::Channel;
+use tonic::{Code, Request};
 
 async fn shipping() -> anyhow::Result<(ShippingServiceClient<Channel>, Option<ServerHandle>)> {
     let (channel, running) = loopback(SERVICE, &Env::default(), routes).await?;
@@ -68,5 +69,33 @@ async fn a_parcel_without_a_usable_address_is_refused() -> anyhow::Result<()> {
         let refused = shipping.ship_order(ShipOrderRequest { address, items: vec![] }).await;
         assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn parcel_with_a_key_is_shipped_once_whoever_repeats_it() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[])?;
+    let settings = Env::from([("ORDER_STORE_ADDR", redis.address().as_str())]);
+    let mut ids = Vec::new();
+    // The second one is the first one after a restart.
+    for _ in 0..2 {
+        let running = serve(SERVICE, &settings, routes).await?;
+        let mut shipping = ShippingServiceClient::new(connect(running.address().unwrap())?);
+        let ship = |quantity, key: &str| {
+            let address = Some(Address::default());
+            let mut request =
+                Request::new(ShipOrderRequest { address, items: vec![item(quantity)] });
+            request.metadata_mut().insert(IdempotencyKey::METADATA, key.parse().unwrap());
+            request
+        };
+        for _ in 0..2 {
+            let answer = shipping.ship_order(ship(1, "a")).await?;
+            assert_eq!(answer.metadata().get(IdempotencyKey::METADATA).unwrap(), "a");
+            ids.push(answer.into_inner().tracking_id);
+        }
+        let other = shipping.ship_order(ship(2, "a")).await.unwrap_err();
+        assert_eq!(other.code(), Code::FailedPrecondition);
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     Ok(())
 }
