@@ -14,6 +14,9 @@ pub mod ext {
     //! What this shop has beyond upstream's contract: `boutique.ext.v1`, from `proto/ext.proto`.
     #![expect(missing_docs, clippy::allow_attributes, reason = "generated")]
     tonic::include_proto!("boutique.ext.v1");
+
+    /// The metadata key of the version of a cart.
+    pub const CART_VERSION: &str = "cart-version";
 }
 
 mod rpc;

@@ -140,6 +140,7 @@ pub const CART: ServiceSpec = ServiceSpec {
         effect("/hipstershop.CartService/AddItem", "CART_ADD_TIMEOUT", 800),
         read("/hipstershop.CartService/GetCart", "CART_TIMEOUT", 500),
         read("/hipstershop.CartService/EmptyCart", "CART_TIMEOUT", 500),
+        effect("/boutique.ext.v1.Carts/RemoveItems", "CART_TIMEOUT", 500),
     ],
 };
 

@@ -28,6 +28,8 @@ pub(crate) enum Refusal {
     FullLine,
     #[error("a cart holds at most {MAX_LINES} lines")]
     FullCart,
+    #[error("this idempotency key belongs to another change")]
+    OtherChange,
 }
 
 /// A product and how many of it.
@@ -81,6 +83,27 @@ impl NewLine {
     }
 }
 
+/// A user's cart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cart {
+    pub(crate) lines: Vec<Line>,
+    /// Changes with every change of the cart, and never comes again; unknown if another implementation wrote the cart.
+    pub(crate) version: Option<String>,
+}
+
+/// Takes quantities of products out; what is not there is not missed.
+pub(crate) fn remove(lines: &mut Vec<Line>, removed: &[NewLine]) {
+    for NewLine(removed) in removed {
+        let mut left = removed.quantity;
+        for line in lines.iter_mut().filter(|line| line.product_id == removed.product_id) {
+            let taken = left.min(line.quantity).max(0);
+            line.quantity -= taken;
+            left -= taken;
+        }
+    }
+    lines.retain(|line| line.quantity != 0);
+}
+
 /// Adds a line at the end, or its quantity to the line of the same product.
 pub(crate) fn add(lines: &mut Vec<Line>, NewLine(added): NewLine) -> Result<(), Refusal> {
     let Some(line) = lines.iter_mut().find(|line| line.product_id == added.product_id) else {
@@ -119,6 +142,15 @@ mod tests {
         add(&mut lines, new("a", 2)).unwrap();
         add(&mut lines, new("b", 3)).unwrap();
         assert_eq!(lines, [line("b", 4), line("a", 2)]);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_no_more_than_what_is_there() {
+        let mut lines = vec![line("a", 3), line("b", 1), line("c", 2)];
+        remove(&mut lines, &[new("a", 2), new("b", 5), new("d", 1)]);
+        assert_eq!(lines, [line("a", 1), line("c", 2)]);
+        remove(&mut lines, &[new("c", 1), new("c", 1)]);
+        assert_eq!(lines, [line("a", 1)]);
     }
 
     #[test]

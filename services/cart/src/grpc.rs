@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use boutique_proto::cart_service_server::CartService;
+use boutique_proto::ext::{self, CART_VERSION, RemoveItemsRequest};
 use boutique_proto::{AddItemRequest, Cart, CartItem, Empty, EmptyCartRequest, GetCartRequest};
+use boutique_service::IdempotencyKey;
 use boutique_store::StoreError;
 use tonic::{Request, Response, Status};
 
-use crate::domain::{NewLine, Refusal, UserId};
+use crate::change::Change;
+use crate::domain::{MAX_LINES, NewLine, Refusal, UserId};
 use crate::store::{CartError, Store};
 
+#[derive(Clone)]
 pub(crate) struct Carts {
     store: Arc<Store>,
 }
@@ -23,25 +27,32 @@ impl Carts {
 #[tonic::async_trait]
 impl CartService for Carts {
     async fn add_item(&self, request: Request<AddItemRequest>) -> Result<Response<Empty>, Status> {
+        let key = IdempotencyKey::of(&request)?;
         let AddItemRequest { user_id, item } = request.into_inner();
         let user = UserId::parse(user_id)?;
         let item = item.ok_or(Refusal::NoItem)?;
         let line = NewLine::parse(item.product_id, item.quantity)?;
-        self.store.add(&user, line).await?;
-        Ok(Response::new(Empty {}))
+        let change = Change::new(key.as_ref(), std::slice::from_ref(&line));
+        self.store.add(&user, line, &change).await?;
+        Ok(IdempotencyKey::confirm(key.as_ref(), Empty {}))
     }
 
     async fn get_cart(&self, request: Request<GetCartRequest>) -> Result<Response<Cart>, Status> {
         let user = UserId::parse(request.into_inner().user_id)?;
         // Upstream's cart of an unknown user is the empty message, without the user's id.
-        let Some(lines) = self.store.get(&user).await? else {
+        let Some(cart) = self.store.get(&user).await? else {
             return Ok(Response::new(Cart::default()));
         };
-        let items = lines
+        let items = cart
+            .lines
             .into_iter()
             .map(|line| CartItem { product_id: line.product_id, quantity: line.quantity })
             .collect();
-        Ok(Response::new(Cart { user_id: user.into_string(), items }))
+        let mut response = Response::new(Cart { user_id: user.into_string(), items });
+        if let Some(version) = cart.version.and_then(|version| version.parse().ok()) {
+            response.metadata_mut().insert(CART_VERSION, version);
+        }
+        Ok(response)
     }
 
     async fn empty_cart(
@@ -54,6 +65,26 @@ impl CartService for Carts {
     }
 }
 
+#[tonic::async_trait]
+impl ext::carts_server::Carts for Carts {
+    async fn remove_items(
+        &self,
+        request: Request<RemoveItemsRequest>,
+    ) -> Result<Response<Empty>, Status> {
+        let key = IdempotencyKey::of(&request)?;
+        let RemoveItemsRequest { user_id, items } = request.into_inner();
+        let user = UserId::parse(user_id)?;
+        if items.len() > MAX_LINES {
+            return Err(Refusal::FullCart.into());
+        }
+        let lines = items.into_iter().map(|item| NewLine::parse(item.product_id, item.quantity));
+        let lines: Vec<NewLine> = lines.collect::<Result<_, _>>()?;
+        let change = Change::new(key.as_ref(), &lines);
+        self.store.remove(&user, &lines, &change).await?;
+        Ok(IdempotencyKey::confirm(key.as_ref(), Empty {}))
+    }
+}
+
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -61,6 +92,7 @@ impl From<Refusal> for Status {
                 Self::invalid_argument(refusal.to_string())
             }
             Refusal::FullLine | Refusal::FullCart => Self::resource_exhausted(refusal.to_string()),
+            Refusal::OtherChange => Self::failed_precondition(refusal.to_string()),
         }
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 //! Keeps carts.
 
+mod change;
 mod config;
 mod domain;
 mod grpc;
@@ -9,6 +10,7 @@ mod store;
 use std::sync::Arc;
 
 use boutique_proto::cart_service;
+use boutique_proto::ext::carts;
 use boutique_proto::services::{self, ServiceSpec};
 use boutique_service::{Env, Registry, Router};
 use boutique_store::Contact;
@@ -20,6 +22,7 @@ pub const SERVICE: ServiceSpec = services::CART;
 pub async fn routes(env: &Env, _registry: &Registry) -> anyhow::Result<Router> {
     let store = Arc::new(config::store(env)?);
     let Contact { first, now } = store.watch();
-    let router = Router::grpc(cart_service::into_server(grpc::Carts::new(store)));
-    Ok(router.ready_when(first).with_status("store", now))
+    let service = grpc::Carts::new(store);
+    let router = Router::grpc(cart_service::into_server(service.clone()));
+    Ok(router.add_grpc(carts::into_server(service)).ready_when(first).with_status("store", now))
 }

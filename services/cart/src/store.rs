@@ -1,11 +1,12 @@
-//! Stores of carts. Both know the same three operations and nothing of the wire.
+//! Stores of carts. Both know the same operations and nothing of the wire.
 
 mod memory;
 mod redis;
 
 use boutique_store::{Contact, StoreError};
 
-use crate::domain::{Line, NewLine, Refusal, UserId};
+use crate::change::Change;
+use crate::domain::{Cart, NewLine, Refusal, UserId};
 
 pub(crate) use self::memory::Memory;
 pub(crate) use self::redis::Redis;
@@ -19,6 +20,11 @@ pub(crate) enum CartError {
     Store(#[from] StoreError),
 }
 
+/// A generation of a cart, by which its versions differ from those of an earlier cart of the same user.
+fn generation() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}
+
 /// The one store of a process.
 pub(crate) enum Store {
     Memory(Memory),
@@ -27,18 +33,36 @@ pub(crate) enum Store {
 
 impl Store {
     /// Adds a line to a user's cart, whole or not at all.
-    pub(crate) async fn add(&self, user: &UserId, line: NewLine) -> Result<(), CartError> {
+    pub(crate) async fn add(
+        &self,
+        user: &UserId,
+        line: NewLine,
+        change: &Change,
+    ) -> Result<(), CartError> {
         match self {
-            Self::Memory(memory) => Ok(memory.add(user, line)?),
-            Self::Redis(redis) => redis.add(user, line).await,
+            Self::Memory(memory) => Ok(memory.add(user, line, change)?),
+            Self::Redis(redis) => redis.add(user, &line, change).await,
         }
     }
 
-    /// The lines of a user's cart, or nothing for a user who has none.
-    pub(crate) async fn get(&self, user: &UserId) -> Result<Option<Vec<Line>>, CartError> {
+    /// The cart of a user, or nothing for a user who has none.
+    pub(crate) async fn get(&self, user: &UserId) -> Result<Option<Cart>, CartError> {
         match self {
             Self::Memory(memory) => Ok(memory.get(user)),
             Self::Redis(redis) => redis.get(user).await,
+        }
+    }
+
+    /// Takes quantities of products out of a user's cart.
+    pub(crate) async fn remove(
+        &self,
+        user: &UserId,
+        lines: &[NewLine],
+        change: &Change,
+    ) -> Result<(), CartError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.remove(user, lines, change)?),
+            Self::Redis(redis) => redis.remove(user, lines, change).await,
         }
     }
 

@@ -1,36 +1,48 @@
 //! Carts in this process's memory, each for as long as it is written to within the TTL. Where they take more than they
 //! may, those give way that were written and never looked at again.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use crate::domain::{self, Line, NewLine, Refusal, UserId};
+use super::generation;
+use crate::change::Change;
+use crate::domain::{self, Cart, Line, NewLine, Refusal, UserId};
 
 /// The bytes of a cart beside its lines, and of a line beside its product's id.
-const CART: usize = 192;
+const CART: usize = 256;
 const LINE: usize = 48;
+/// The bytes of a change's key beside its text.
+const KEY: usize = 72;
+/// The number of changes whose keys a cart remembers.
+const MAX_KEYS: usize = 16;
 
 pub(crate) struct Memory {
     ttl: Duration,
-    carts: Mutex<Cache<String, Cart, Size>>,
+    carts: Mutex<Cache<String, Kept, Size>>,
 }
 
-#[derive(Clone, Default)]
-struct Cart {
+#[derive(Clone)]
+struct Kept {
     lines: Vec<Line>,
     expires: Option<Instant>,
+    generation: String,
+    changes: u64,
+    /// The last changes that have keys, the first the oldest.
+    keyed: VecDeque<Change>,
 }
 
 #[derive(Clone)]
 struct Size;
 
-impl Weighter<String, Cart> for Size {
-    fn weight(&self, user: &String, cart: &Cart) -> u64 {
+impl Weighter<String, Kept> for Size {
+    fn weight(&self, user: &String, cart: &Kept) -> u64 {
         let lines = cart.lines.iter().map(|line| LINE + line.product_id.len());
-        (CART + user.len() + lines.sum::<usize>()) as u64
+        let keys = cart.keyed.iter().map(|change| KEY + change.key.len());
+        (CART + user.len() + lines.sum::<usize>() + keys.sum::<usize>()) as u64
     }
 }
 
@@ -41,39 +53,83 @@ impl Memory {
         Self { ttl, carts: Mutex::new(carts) }
     }
 
-    pub(crate) fn add(&self, user: &UserId, line: NewLine) -> Result<(), Refusal> {
+    pub(crate) fn add(&self, user: &UserId, line: NewLine, change: &Change) -> Result<(), Refusal> {
         let now = Instant::now();
         let mut carts = self.lock();
         let kept = carts.get(user.as_str()).filter(|cart| !cart.has_expired(now));
-        let mut cart = kept.cloned().unwrap_or_default();
+        let mut cart = kept.cloned().unwrap_or_else(Kept::new);
+        if !cart.begin(change)? {
+            return Ok(());
+        }
         domain::add(&mut cart.lines, line)?;
         cart.expires = now.checked_add(self.ttl);
         carts.insert(user.as_str().to_owned(), cart);
         Ok(())
     }
 
-    pub(crate) fn get(&self, user: &UserId) -> Option<Vec<Line>> {
+    pub(crate) fn get(&self, user: &UserId) -> Option<Cart> {
         let mut carts = self.lock();
         let cart = carts.get(user.as_str())?;
         if cart.has_expired(Instant::now()) {
             carts.remove(user.as_str());
             return None;
         }
-        Some(cart.lines.clone())
+        let version = Some(format!("{}-{}", cart.generation, cart.changes));
+        Some(Cart { lines: cart.lines.clone(), version })
+    }
+
+    pub(crate) fn remove(
+        &self,
+        user: &UserId,
+        lines: &[NewLine],
+        change: &Change,
+    ) -> Result<(), Refusal> {
+        if let Some(mut cart) = self.lock().get_mut(user.as_str())
+            && cart.begin(change)?
+        {
+            domain::remove(&mut cart.lines, lines);
+        }
+        Ok(())
     }
 
     pub(crate) fn empty(&self, user: &UserId) {
         if let Some(mut cart) = self.lock().get_mut(user.as_str()) {
+            cart.changes += 1;
             cart.lines.clear();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Cache<String, Cart, Size>> {
+    fn lock(&self) -> MutexGuard<'_, Cache<String, Kept, Size>> {
         self.carts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Cart {
+impl Kept {
+    fn new() -> Self {
+        Self {
+            lines: Vec::new(),
+            expires: None,
+            generation: generation(),
+            changes: 0,
+            keyed: VecDeque::new(),
+        }
+    }
+
+    /// Begins a change. Returns false if it was made before.
+    fn begin(&mut self, change: &Change) -> Result<bool, Refusal> {
+        if !change.key.is_empty() {
+            if let Some(known) = self.keyed.iter().find(|known| known.key == change.key) {
+                return if known == change { Ok(false) } else { Err(Refusal::OtherChange) };
+            }
+            if self.keyed.len() == MAX_KEYS {
+                self.keyed.pop_front();
+            }
+            self.keyed.push_back(change.clone());
+        }
+        self.changes += 1;
+        Ok(true)
+    }
+
     fn has_expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|at| at <= now)
     }
@@ -96,7 +152,7 @@ mod tests {
         let memory = Memory::new(Duration::ZERO, 1 << 20);
         for number in 0..10_000 {
             let user = user(&number.to_string());
-            memory.add(&user, line("a")).unwrap();
+            memory.add(&user, line("a"), &Change::default()).unwrap();
             assert_eq!(memory.get(&user), None);
         }
         assert_eq!(memory.lock().len(), 0);
@@ -106,11 +162,13 @@ mod tests {
     fn carts_that_are_looked_at_outlast_those_that_are_not() {
         let memory = Memory::new(Duration::from_secs(60), 1 << 20);
         let customer = user("customer");
-        memory.add(&customer, line("kept")).unwrap();
+        memory.add(&customer, line("kept"), &Change::default()).unwrap();
         for number in 0..100_000 {
-            memory.add(&user(&format!("{number:036}")), line("OLJCESPC7Z")).unwrap();
+            memory
+                .add(&user(&format!("{number:036}")), line("OLJCESPC7Z"), &Change::default())
+                .unwrap();
             if number % 100 == 0 {
-                let lines = memory.get(&customer).unwrap();
+                let lines = memory.get(&customer).unwrap().lines;
                 assert_eq!(lines[0].product_id, "kept", "{number}");
             }
         }
@@ -120,10 +178,10 @@ mod tests {
     #[test]
     fn emptied_cart_is_still_there() {
         let memory = Memory::new(Duration::from_secs(60), 1 << 20);
-        memory.add(&user("u"), line("a")).unwrap();
+        memory.add(&user("u"), line("a"), &Change::default()).unwrap();
         memory.empty(&user("u"));
         memory.empty(&user("nobody"));
-        assert_eq!(memory.get(&user("u")), Some(vec![]));
+        assert_eq!(memory.get(&user("u")).unwrap().lines, []);
         assert_eq!(memory.get(&user("nobody")), None);
     }
 }

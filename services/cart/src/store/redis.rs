@@ -5,18 +5,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use boutique_proto::Cart;
 use boutique_store::{Contact, Link, Repeat, StoreError, watch};
 use prost::Message as _;
-use redis::{AsyncCommands as _, Script};
+use redis::{Script, ScriptInvocation};
 
-use crate::domain::{Line, MAX_LINES, MAX_QUANTITY, NewLine, Refusal, UserId};
-use crate::store::CartError;
+use crate::change::Change;
+use crate::domain::{Cart, Line, MAX_LINES, MAX_QUANTITY, NewLine, Refusal, UserId};
+use crate::store::{CartError, generation};
 
 pub(crate) struct Redis {
     redis: Arc<boutique_store::Redis>,
     ttl: Duration,
+    get: Script,
     add: Script,
+    remove: Script,
     empty: Script,
 }
 
@@ -26,8 +28,10 @@ impl Redis {
         Self {
             redis: Arc::new(redis),
             ttl,
-            add: Script::new(include_str!("redis/add.lua")),
-            empty: Script::new(include_str!("redis/empty.lua")),
+            get: Script::new(include_str!("redis/get.lua")),
+            add: script(include_str!("redis/add.lua")),
+            remove: script(include_str!("redis/remove.lua")),
+            empty: script(include_str!("redis/empty.lua")),
         }
     }
 
@@ -38,37 +42,67 @@ impl Redis {
         watch(self.redis.clone(), "the cart store", read)
     }
 
-    pub(crate) async fn add(&self, user: &UserId, line: NewLine) -> Result<(), CartError> {
-        let mut script = self.add.key(user.as_str());
-        script
-            .arg(user.as_str())
+    pub(crate) async fn add(
+        &self,
+        user: &UserId,
+        line: &NewLine,
+        change: &Change,
+    ) -> Result<(), CartError> {
+        let mut call = self.change(&self.add, user, change);
+        call.arg(user.as_str())
             .arg(&line.line().product_id)
             .arg(line.line().quantity)
-            .arg(self.ttl.as_secs())
             .arg(MAX_LINES)
             .arg(MAX_QUANTITY);
-        // Added once more, it would be there twice.
-        let answer: i32 = self
-            .redis
-            .run(Repeat::NotProcessed, |mut link| {
-                let script = &script;
-                async move { script.invoke_async(&mut link).await }
-            })
-            .await?;
-        match answer {
+        self.run(&call, change).await
+    }
+
+    pub(crate) async fn remove(
+        &self,
+        user: &UserId,
+        lines: &[NewLine],
+        change: &Change,
+    ) -> Result<(), CartError> {
+        let mut call = self.change(&self.remove, user, change);
+        for line in lines.iter().map(NewLine::line) {
+            call.arg(&line.product_id).arg(line.quantity);
+        }
+        self.run(&call, change).await
+    }
+
+    /// A call of a script, with what every change has.
+    fn change<'a>(
+        &self,
+        script: &'a Script,
+        user: &UserId,
+        change: &Change,
+    ) -> ScriptInvocation<'a> {
+        let mut call = script.key(user.as_str());
+        call.arg(&change.key).arg(&change.fingerprint).arg(generation()).arg(self.ttl.as_secs());
+        call
+    }
+
+    async fn run(&self, call: &ScriptInvocation<'_>, change: &Change) -> Result<(), CartError> {
+        // Made once more without a key, it would be made twice.
+        let repeat = if change.key.is_empty() { Repeat::NotProcessed } else { Repeat::Always };
+        let run = |mut link: Link| async move { call.invoke_async(&mut link).await };
+        match self.redis.run(repeat, run).await? {
             0 => Ok(()),
             1 => Err(Refusal::FullLine.into()),
             2 => Err(Refusal::FullCart.into()),
+            4 => Err(Refusal::OtherChange.into()),
             _ => Err(StoreError::Unreadable("the data is not a cart".into()).into()),
         }
     }
 
-    pub(crate) async fn get(&self, user: &UserId) -> Result<Option<Vec<Line>>, CartError> {
-        let read = |mut link: Link| async move { link.hget(user.as_str(), "data").await };
-        let data: Option<Vec<u8>> = self.redis.run(Repeat::Always, read).await?;
+    pub(crate) async fn get(&self, user: &UserId) -> Result<Option<Cart>, CartError> {
+        let call = &self.get.key(user.as_str());
+        let ask = |mut link: Link| async move { call.invoke_async(&mut link).await };
+        let (data, generation, version): (Option<Vec<u8>>, Option<String>, Option<String>) =
+            self.redis.run(Repeat::Always, ask).await?;
         let Some(data) = data else { return Ok(None) };
-        let cart =
-            Cart::decode(data.as_slice()).map_err(|error| StoreError::Unreadable(error.into()))?;
+        let cart = boutique_proto::Cart::decode(data.as_slice())
+            .map_err(|error| StoreError::Unreadable(error.into()))?;
         let mut lines: Vec<Line> = Vec::with_capacity(cart.items.len());
         for item in cart.items {
             // Another writer may have left a product twice.
@@ -77,18 +111,20 @@ impl Redis {
                 None => lines.push(Line { product_id: item.product_id, quantity: item.quantity }),
             }
         }
-        Ok(Some(lines))
+        let version = generation.zip(version).map(|(of, version)| format!("{of}-{version}"));
+        Ok(Some(Cart { lines, version }))
     }
 
     pub(crate) async fn empty(&self, user: &UserId) -> Result<(), CartError> {
-        let mut script = self.empty.key(user.as_str());
-        script.arg(self.ttl.as_secs());
-        self.redis
-            .run(Repeat::Always, |mut link| {
-                let script = &script;
-                async move { script.invoke_async::<()>(&mut link).await }
-            })
-            .await?;
-        Ok(())
+        let mut call = self.empty.key(user.as_str());
+        call.arg(generation()).arg(self.ttl.as_secs());
+        let call = &call;
+        let run = |mut link: Link| async move { call.invoke_async::<()>(&mut link).await };
+        Ok(self.redis.run(Repeat::Always, run).await?)
     }
+}
+
+/// A script with what every script begins with.
+fn script(code: &str) -> Script {
+    Script::new(&[include_str!("redis/cart.lua"), code].concat())
 }

@@ -1,6 +1,7 @@
 //! cartservice over its own wire: in memory, and with a real `redis-server`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod changes;
 mod failover;
 mod ready;
 
