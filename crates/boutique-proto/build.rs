@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use heck::ToSnakeCase as _;
 use prost::Message as _;
 use prost_build::{Service, ServiceGenerator};
-use prost_types::FileDescriptorSet;
 
 /// The package of upstream's contract; its types are at the root of the crate.
 const UPSTREAM: &str = "hipstershop";
@@ -20,11 +19,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[expect(clippy::disallowed_methods, reason = "cargo tells build scripts so")]
     let out_dir = std::env::var("OUT_DIR")?;
     std::fs::write(format!("{out_dir}/descriptors.bin"), descriptors.encode_to_vec())?;
-    let (of_upstream, own): (Vec<_>, Vec<_>) =
-        descriptors.file.into_iter().partition(|file| file.package() == UPSTREAM);
-    config().skip_debug(["CreditCardInfo"]).compile_fds(FileDescriptorSet { file: of_upstream })?;
-    let crate_root = format!(".{UPSTREAM}");
-    config().extern_path(crate_root, "crate").compile_fds(FileDescriptorSet { file: own })?;
+    let mut of_upstream = descriptors.clone();
+    of_upstream.file.retain(|file| file.package() == UPSTREAM);
+    config().skip_debug(["CreditCardInfo"]).compile_fds(of_upstream)?;
+    // All files, because messages refer to others, but what is upstream's is made already.
+    let own = format!("{out_dir}/own");
+    std::fs::create_dir_all(&own)?;
+    config()
+        .skip_debug(["StoredOrder"])
+        .out_dir(own)
+        .extern_path(format!(".{UPSTREAM}"), "crate")
+        .compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=../../proto");
     Ok(())
 }

@@ -75,8 +75,11 @@ fn settings_in(text: &str) -> BTreeSet<String> {
     let mut settings: BTreeSet<String> =
         code.split('"').filter(is_setting).map(str::to_owned).collect();
     // A secret may stand in a file that another setting names.
-    let secrets = code.split(".secret(\"").skip(1).filter_map(|rest| rest.split('"').next());
-    settings.extend(secrets.map(|name| format!("{name}_FILE")));
+    for reader in [".secret(\"", "from_env(env, \""] {
+        let secrets = code.split(reader).skip(1).filter_map(|rest| rest.split('"').next());
+        let secrets = secrets.filter(|name| is_setting(name));
+        settings.extend(secrets.map(|name| format!("{name}_FILE")));
+    }
     settings
 }
 
@@ -273,6 +276,7 @@ fn settings_table_is_complete() {
         let is_service = text.contains("/services/") && text.contains("/src/");
         if (is_service && reads.iter().any(|file| text.ends_with(&format!("/src/{file}"))))
             || text.contains("/crates/boutique-service/src/")
+            || text.ends_with("/crates/boutique-store/src/redis.rs")
             || text.ends_with("/crates/boutique-proto/src/services.rs")
             || (text.ends_with("/src/main.rs") && !text.contains("/tools/"))
         {

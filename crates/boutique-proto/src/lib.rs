@@ -13,10 +13,12 @@ mod generated {
 pub mod ext {
     //! What this shop has beyond upstream's contract: `boutique.ext.v1`, from `proto/ext.proto`.
     #![expect(missing_docs, clippy::allow_attributes, reason = "generated")]
-    tonic::include_proto!("boutique.ext.v1");
+    include!(concat!(env!("OUT_DIR"), "/own/boutique.ext.v1.rs"));
 
     /// The metadata key of the version of a cart.
     pub const CART_VERSION: &str = "cart-version";
+    /// The metadata key of an order's id, with the status of a PlaceOrder whose order goes on, or is there already.
+    pub const ORDER_ID: &str = "order-id";
 }
 
 mod rpc;

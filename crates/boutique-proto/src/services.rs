@@ -237,10 +237,16 @@ pub const CHECKOUT: ServiceSpec = ServiceSpec {
     port: 5050,
     addr_key: "CHECKOUT_SERVICE_ADDR",
     threads: Threads::One,
-    methods: &[with(
-        Criticality::CriticalPlus,
-        effect("/hipstershop.CheckoutService/PlaceOrder", "CHECKOUT_TIMEOUT", 8_000),
-    )],
+    methods: &[
+        with(
+            Criticality::CriticalPlus,
+            effect("/hipstershop.CheckoutService/PlaceOrder", "CHECKOUT_TIMEOUT", 8_000),
+        ),
+        read("/boutique.ext.v1.Orders/GetOrder", "ORDERS_TIMEOUT", 500),
+        read("/boutique.ext.v1.Orders/ListOrders", "ORDERS_TIMEOUT", 500),
+        read("/boutique.ext.v1.Orders/ListStuckOrders", "ORDERS_TIMEOUT", 500),
+        read("/boutique.ext.v1.Orders/RetryStuckOrder", "ORDERS_TIMEOUT", 500),
+    ],
 };
 
 /// The web UI.

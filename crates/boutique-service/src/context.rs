@@ -38,6 +38,12 @@ pub(crate) struct RequestContext {
 }
 
 impl RequestContext {
+    /// The context of what a service does by itself: without a deadline, and without a trace.
+    pub(crate) fn of_service(service: Arc<ServiceContext>) -> Self {
+        let (criticality, trace) = (Criticality::default(), TraceContext::default());
+        Self { service, deadline: None, criticality, trace }
+    }
+
     /// Returns the context of the current task, if it serves a request.
     pub(crate) fn current() -> Option<Self> {
         Self::with(Self::clone)

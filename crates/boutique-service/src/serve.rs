@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic_health::ServingStatus;
 
-use crate::context::ServiceContext;
+use crate::context::{RequestContext, ServiceContext};
 use crate::env::{Env, EnvError};
 use crate::memory;
 use crate::net::HostPort;
@@ -125,6 +125,10 @@ impl ServerHandle {
 
     /// Sets SERVING, now or once the service is ready.
     async fn become_ready(&mut self, router: &Router) {
+        if let Some(task) = router.background(self.shutdown.announced.clone()) {
+            let context = self.endpoint.context();
+            context.tasks.spawn(RequestContext::of_service(context.clone()).scope(task));
+        }
         let Some(health) = &self.health else { return };
         for (name, is_well) in router.statuses() {
             let following = health.clone().follow(name, is_well.clone());

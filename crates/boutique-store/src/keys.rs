@@ -28,9 +28,6 @@ const VERSION: u32 = 1;
 /// The number of keys in memory that room is made for at first.
 const EXPECTED: usize = 1000;
 
-/// The setting that holds the address of the orders' Redis.
-const ADDR_KEY: &str = "ORDER_STORE_ADDR";
-
 /// Idempotency keys with a record each, for 24 hours: in the Redis that `ORDER_STORE_ADDR` names, or in memory, where
 /// the oldest give way.
 pub struct KeyStore {
@@ -103,7 +100,7 @@ impl From<EffectError> for Status {
 impl KeyStore {
     /// Makes the store of the service whose keys begin with `prefix`.
     pub fn from_env(env: &Env, prefix: &'static str) -> Result<Self, EnvError> {
-        let place = match Redis::from_env(env, ADDR_KEY)? {
+        let place = match Redis::of_orders(env)? {
             None => Place::Memory(Mutex::new(Cache::with_weighter(EXPECTED, MEMORY, Size))),
             Some(redis) => Place::Redis {
                 redis: Arc::new(redis),
@@ -265,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn key_has_one_effect_in_memory_and_in_redis() {
         let redis = RedisServer::start(&[]).unwrap();
-        let settings = Env::from([(ADDR_KEY, redis.address().as_str())]);
+        let settings = Env::from([("ORDER_STORE_ADDR", redis.address().as_str())]);
         for env in [Env::default(), settings.clone()] {
             let keys = KeyStore::from_env(&env, "boutique:test:").unwrap();
             assert_eq!(keys.get("a").await.unwrap(), None);
@@ -295,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn garbage_and_a_full_store_are_errors_that_change_nothing() {
         let redis = RedisServer::start(&["--maxmemory-policy", "noeviction"]).unwrap();
-        let env = Env::from([(ADDR_KEY, redis.address().as_str())]);
+        let env = Env::from([("ORDER_STORE_ADDR", redis.address().as_str())]);
         let keys = KeyStore::from_env(&env, "boutique:test:").unwrap();
         redis.command(&["RPUSH", "boutique:test:list", "x"]).unwrap();
         // The message of a version to come, and no message at all.

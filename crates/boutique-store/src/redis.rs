@@ -21,6 +21,11 @@ impl Redis {
         Ok(Some(Self(Connections::new(addr_key, address, root(env)?)?)))
     }
 
+    /// Reads the address of the orders' Redis, `ORDER_STORE_ADDR`, if it is set.
+    pub fn of_orders(env: &Env) -> Result<Option<Self>, EnvError> {
+        Self::from_env(env, "ORDER_STORE_ADDR")
+    }
+
     /// Runs a command, and once more over a new connection if the first one was of no use.
     pub async fn run<T, F>(
         &self,

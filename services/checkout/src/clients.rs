@@ -1,33 +1,41 @@
 //! Outbound adapters: the six services that an order needs.
 
+use boutique_proto::ext::{carts, charges};
+use boutique_proto::services::{CART, PAYMENT};
 use boutique_proto::{
-    cart_service, currency_service, email_service, payment_service, product_catalog_service,
-    shipping_service,
+    TypedClient as _, cart_service, currency_service, email_service, payment_service,
+    product_catalog_service, shipping_service,
 };
-use boutique_service::{Channel, Env, EnvError, Registry, client};
+use boutique_service::{Channel, Env, EnvError, Registry, channel, client};
 use tonic::{Code, Status};
 
 /// A client of each service; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Clients {
     pub(crate) cart: cart_service::Client<Channel>,
+    pub(crate) carts: carts::Client<Channel>,
     pub(crate) catalog: product_catalog_service::Client<Channel>,
     pub(crate) currency: currency_service::Client<Channel>,
     pub(crate) email: email_service::Client<Channel>,
     pub(crate) payment: payment_service::Client<Channel>,
+    pub(crate) charges: charges::Client<Channel>,
     pub(crate) shipping: shipping_service::Client<Channel>,
 }
 
 impl Clients {
     /// Reads the services' addresses and deadlines.
     pub(crate) fn from_env(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
+        let cart = channel(env, registry, &CART)?;
+        let payment = channel(env, registry, &PAYMENT)?;
         Ok(Self {
             shipping: client(env, registry)?,
             catalog: client(env, registry)?,
-            cart: client(env, registry)?,
+            cart: cart_service::Client::new(cart.clone()),
+            carts: carts::Client::new(cart),
             currency: client(env, registry)?,
             email: client(env, registry)?,
-            payment: client(env, registry)?,
+            payment: payment_service::Client::new(payment.clone()),
+            charges: charges::Client::new(payment),
         })
     }
 }

@@ -1,19 +1,20 @@
-//! An order as a sequence of steps. Up to [`Order::prepare`] nothing has happened and everything can be refused;
-//! [`Prepared::settle`] charges the card, and from there on the order is completed whatever becomes of the caller.
+//! An order until it is stored: nothing has happened, and everything can be refused.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use boutique_money::Money;
+use boutique_proto::ext::{CART_VERSION, OrderState, StoredOrder};
 use boutique_proto::{
-    Address, CartItem, ChargeRequest, ConversionError, CreditCardInfo, CurrencyConversionRequest,
-    EmptyCartRequest, GetCartRequest, GetProductRequest, GetQuoteRequest, OrderItem, OrderResult,
-    SendOrderConfirmationRequest, ShipOrderRequest, converted_amount, required_amount,
+    Address, CartItem, ConversionError, CreditCardInfo, CurrencyConversionRequest, GetCartRequest,
+    GetProductRequest, GetQuoteRequest, OrderItem, OrderResult, converted_amount, required_amount,
 };
-use boutique_service::{already_logged, detach, time_left, with_deadline};
+use boutique_store::Fingerprint;
 use futures_util::future::{try_join, try_join_all};
-use tonic::{Code, Status};
-use tracing::{error, info, warn};
+use tonic::{Request, Status};
 
-use crate::clients::{Clients, go_style_message, wrap, wrap_with_message};
+use crate::clients::{Clients, wrap, wrap_with_message};
 use crate::domain::{self, Buyer, OrderLine, Refusal, ShippingAddress};
+use crate::store::VERSION;
 
 /// An order as it was asked for.
 pub(crate) struct Order {
@@ -23,29 +24,34 @@ pub(crate) struct Order {
     pub(crate) card: CreditCardInfo,
 }
 
+/// The cart that is ordered.
+pub(crate) struct OrderedCart {
+    /// At least one.
+    lines: Vec<OrderLine>,
+    /// `None` if the cart service knows no versions.
+    pub(crate) version: Option<String>,
+}
+
 /// An order that is known to the last cent, before any of it is charged.
 pub(crate) struct Prepared {
     order: Order,
-    lines: Vec<OrderLine>,
+    cart: OrderedCart,
     /// The price of one piece of each line.
     prices: Vec<Money>,
     shipping: Money,
     total: Money,
 }
 
-/// An order whose card has been charged.
-struct Charged {
-    prepared: Prepared,
-    transaction_id: String,
-}
-
 impl Order {
-    /// Reads the cart, then products and quote together, then all prices together.
-    pub(crate) async fn prepare(self, clients: &Clients) -> Result<Prepared, Status> {
-        let lines = self.cart(clients).await?;
-
+    /// Reads products and quote together, then all prices together.
+    pub(crate) async fn prepare(
+        self,
+        cart: OrderedCart,
+        clients: &Clients,
+    ) -> Result<Prepared, Status> {
+        let lines = &cart.lines;
         let products = try_join_all(lines.iter().map(|line| price_in_usd(clients, line)));
-        let (in_usd, quote) = try_join(products, self.quote(clients, &lines)).await?;
+        let (in_usd, quote) = try_join(products, self.quote(clients, lines)).await?;
 
         let prices = lines.iter().zip(in_usd).map(async |(line, price)| {
             let attempt = format!(
@@ -65,19 +71,33 @@ impl Order {
 
         let priced = prices.iter().copied().zip(lines.iter().map(|line| line.quantity));
         let total = domain::total(shipping, priced).map_err(Refusal::Total)?;
-        Ok(Prepared { order: self, lines, prices, shipping, total })
+        Ok(Prepared { order: self, cart, prices, shipping, total })
     }
 
-    async fn cart(&self, clients: &Clients) -> Result<Vec<OrderLine>, Status> {
-        let request = GetCartRequest { user_id: self.buyer.user_id.clone() };
-        let cart = clients.cart.get_cart(request).await.map_err(|cause| {
+    /// Reads the cart; `None` if it is empty.
+    pub(crate) async fn cart(&self, clients: &Clients) -> Result<Option<OrderedCart>, Status> {
+        let request = Request::new(GetCartRequest { user_id: self.buyer.user_id.clone() });
+        let cart = clients.cart.get_cart_with_metadata(request).await.map_err(|cause| {
             wrap_with_message("cart failure: failed to get user cart during checkout", cause)
         })?;
-        if cart.items.is_empty() {
-            return Err(Refusal::EmptyCart.into());
-        }
-        let lines = cart.items.into_iter().map(|i| OrderLine::parse(i.product_id, i.quantity));
-        Ok(lines.collect::<Result<_, _>>()?)
+        let version = cart.metadata().get(CART_VERSION).and_then(|value| value.to_str().ok());
+        let version = version.map(str::to_owned);
+        let items = cart.into_inner().items.into_iter();
+        let lines = items.map(|item| OrderLine::parse(item.product_id, item.quantity));
+        let lines: Vec<OrderLine> = lines.collect::<Result<_, _>>()?;
+        Ok((!lines.is_empty()).then_some(OrderedCart { lines, version }))
+    }
+
+    /// The fingerprint of the request, as one with this key.
+    pub(crate) fn fingerprint(&self, key: &str) -> Vec<u8> {
+        let ShippingAddress { street, city, state, country, zip_code } = &self.address;
+        let fields = [street, city, state, country, &self.buyer.email];
+        let plain = fields.into_iter().fold(Fingerprint::new(key), |all, f| all.with(f.as_bytes()));
+        plain
+            .with(&zip_code.to_be_bytes())
+            .with(self.buyer.currency.as_str().as_bytes())
+            .with_secret(self.card.credit_card_number.as_bytes())
+            .finish()
     }
 
     async fn quote(&self, clients: &Clients, lines: &[OrderLine]) -> Result<Money, Status> {
@@ -106,100 +126,36 @@ impl Order {
 }
 
 impl Prepared {
-    /// Takes the money and ships, in a task of its own: a caller who goes away, or whose time is
-    /// up, leaves nothing half done.
-    pub(crate) async fn settle(self, clients: Clients) -> Result<OrderResult, Status> {
-        let left = time_left();
-        let work = detach(async move {
-            let charge = self.charge(&clients);
-            let charged = match left {
-                None => charge.await,
-                Some(left) => with_deadline(left, charge).await.unwrap_or_else(|_elapsed| {
-                    Err(Status::deadline_exceeded("no time left to charge the card"))
-                }),
-            };
-            let transaction_id = charged?;
-            Charged { prepared: self, transaction_id }.ship(clients).await
-        });
-        work.await.unwrap_or_else(|_panic| Err(Status::internal("the order was not finished")))
-    }
-
-    async fn charge(&self, clients: &Clients) -> Result<String, Status> {
-        let attempt = "failed to charge card: could not charge the card";
-        let request = ChargeRequest {
-            amount: Some(self.total.into()),
-            credit_card: Some(self.order.card.clone()),
-        };
-        let charged = clients.payment.charge(request).await;
-        charged.map(|answer| answer.transaction_id).map_err(|cause| {
-            if cause.code() == Code::DeadlineExceeded {
-                let id = &self.order.id;
-                error!(order.id = %id, "cannot tell whether the card was charged for order {id}");
-                let text = format!("{attempt}: {}", go_style_message(&cause));
-                return already_logged(Status::deadline_exceeded(text));
-            }
-            let mut refused = cause;
-            if refused.code() == Code::Unknown {
-                // Upstream's payment refuses cards with a code that gRPC does not have.
-                refused = Status::invalid_argument(refused.message());
-            }
-            wrap_with_message(attempt, refused)
-        })
-    }
-}
-
-impl Charged {
-    async fn ship(self, clients: Clients) -> Result<OrderResult, Status> {
-        let Self { prepared: Prepared { order, lines, prices, shipping, total }, transaction_id } =
+    /// Makes the order as it is stored before its card is charged, and the card, which is not stored.
+    pub(crate) fn into_stored(self, key: &str) -> (StoredOrder, CreditCardInfo) {
+        let fingerprint = self.order.fingerprint(key);
+        let Self { order: Order { id, buyer, address, card }, cart, prices, shipping, total } =
             self;
-        let request =
-            ShipOrderRequest { address: Some((&order.address).into()), items: items(&lines) };
-        let shipped = clients.shipping.ship_order(request).await.map_err(|cause| {
-            let id = &order.id;
-            error!(
-                order.id = %id,
-                transaction.id = %transaction_id,
-                error = go_style_message(&cause),
-                "charged order {id} but did not ship it",
-            );
-            let text = format!("shipping error: shipment failed: {}", go_style_message(&cause));
-            already_logged(Status::unavailable(text))
-        })?;
-        let items = items(&lines)
-            .into_iter()
-            .zip(prices)
+        let items = items(&cart.lines).into_iter().zip(prices);
+        let items = items
             .map(|(item, price)| OrderItem { item: Some(item), cost: Some(price.into()) })
             .collect();
-        let result = OrderResult {
-            order_id: order.id,
-            shipping_tracking_id: shipped.tracking_id,
-            shipping_cost: Some(shipping.into()),
-            shipping_address: Some((&order.address).into()),
-            items,
+        let placed_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut stored = StoredOrder {
+            version: VERSION,
+            user_id: buyer.user_id,
+            key: key.to_owned(),
+            fingerprint,
+            order: Some(OrderResult {
+                order_id: id,
+                shipping_tracking_id: String::new(),
+                shipping_cost: Some(shipping.into()),
+                shipping_address: Some((&address).into()),
+                items,
+            }),
+            total: Some(total.into()),
+            email: buyer.email,
+            placed_at: i64::try_from(placed_at.as_millis()).unwrap_or(i64::MAX),
+            cart_version: cart.version.unwrap_or_default(),
+            ..StoredOrder::default()
         };
-        let id = &result.order_id;
-        info!(
-            order.id = %id,
-            transaction.id = %transaction_id,
-            currency.code = %total.currency_code(),
-            "placed order {id}",
-        );
-        // Not waited for: the customer's page must not depend on a mail server.
-        detach(confirm(clients.clone(), order.buyer.email, result.clone()));
-        // Waited for, within its edge's deadline: the next page must show an empty cart.
-        let request = EmptyCartRequest { user_id: order.buyer.user_id };
-        if let Err(cause) = clients.cart.empty_cart(request).await {
-            warn!(order.id = %id, error = go_style_message(&cause), "left the cart of order {id} as it was");
-        }
-        Ok(result)
-    }
-}
-
-async fn confirm(clients: Clients, email: String, order: OrderResult) {
-    let id = order.order_id.clone();
-    let request = SendOrderConfirmationRequest { email, order: Some(order) };
-    if let Err(cause) = clients.email.send_order_confirmation(request).await {
-        warn!(order.id = %id, error = go_style_message(&cause), "sent no confirmation of order {id}");
+        stored.set_state(OrderState::Charging);
+        (stored, card)
     }
 }
 

@@ -1,5 +1,4 @@
 //! shippingservice over its own wire.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use boutique_proto::shipping_service_client::ShippingServiceClient;
 use boutique_proto::{Address, CartItem, GetQuoteRequest, Money, ShipOrderRequest};

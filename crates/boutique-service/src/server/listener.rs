@@ -1,7 +1,6 @@
 //! The shared state of one port's connections: the endpoint, the TLS mode, and the shutdown.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,7 +12,8 @@ use crate::tls::{ServerTls, Tls};
 /// The phases of a server's shutdown, for its listener and its connections.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shutdown {
-    announced: Arc<AtomicBool>,
+    /// Cancelled with the announcement, for what runs beside requests.
+    pub(crate) announced: CancellationToken,
     draining: CancellationToken,
     pub(super) aborted: CancellationToken,
     pub(crate) connections: TaskTracker,
@@ -23,11 +23,11 @@ impl Shutdown {
     /// Serves on, but ends each HTTP/1 connection with its next response, which says so: a client that is told sends
     /// no request into a connection that is about to close.
     pub(crate) fn announce(&self) {
-        self.announced.store(true, Ordering::Relaxed);
+        self.announced.cancel();
     }
 
     pub(super) fn is_announced(&self) -> bool {
-        self.announced.load(Ordering::Relaxed)
+        self.announced.is_cancelled()
     }
 
     /// Accepts no new connections, and lets those that are open finish what is in flight.
@@ -42,6 +42,7 @@ impl Shutdown {
 
     /// Drops all connections.
     pub(crate) fn abort(&self) {
+        self.announce();
         self.drain();
         self.aborted.cancel();
     }

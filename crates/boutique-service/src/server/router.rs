@@ -1,12 +1,15 @@
 //! The services and routes of a server, before it is served: any number of gRPC services beside HTTP routes.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::response::IntoResponse;
 use axum::routing::any;
 use boutique_proto::Handlers;
+use futures_util::future::BoxFuture;
 use http::{Method, Request, StatusCode};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tower::Service;
@@ -15,7 +18,7 @@ use super::health::Health;
 use crate::tls::ServerTls;
 
 /// The services and routes that a server answers.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Router {
     pub(super) routes: axum::Router,
     pub(super) handlers: Handlers,
@@ -33,7 +36,11 @@ pub struct Router {
     ready_path: Option<String>,
     /// Names of health with a status of their own.
     statuses: Vec<(&'static str, watch::Receiver<bool>)>,
+    background: Option<Background>,
 }
+
+/// Makes a task that runs beside requests until the token is cancelled.
+type Background = Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Router {
     /// Answers one gRPC service, as `into_server` of its generated module makes it.
@@ -121,6 +128,23 @@ impl Router {
         self
     }
 
+    /// Runs a task beside requests. Its token is cancelled at the start of a graceful shutdown, which waits for the task.
+    #[must_use]
+    pub fn with_background<F>(
+        self,
+        task: impl Fn(CancellationToken) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self { background: Some(Arc::new(move |token| Box::pin(task(token)))), ..self }
+    }
+
+    /// Makes the task that runs beside requests, if there is one.
+    pub(crate) fn background(&self, token: CancellationToken) -> Option<BoxFuture<'static, ()>> {
+        self.background.as_ref().map(|make| make(token))
+    }
+
     /// Returns the names of health with a status of their own.
     pub(crate) fn statuses(&self) -> &[(&'static str, watch::Receiver<bool>)] {
         &self.statuses
@@ -172,5 +196,11 @@ impl Router {
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
         Ok(self.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Router").field(&self.names).finish()
     }
 }

@@ -1,0 +1,57 @@
+//! Orders as stores keep them.
+
+use std::time::Duration;
+
+use boutique_proto::ext::StoredOrder;
+
+/// The version of stored orders.
+pub(crate) const VERSION: u32 = 1;
+/// The time for which a closed order is kept: as long as the session cookie lives.
+pub(super) const ORDER_TTL: Duration = Duration::from_secs(48 * 3600);
+/// The time for which the key of a closed order is kept.
+pub(super) const KEY_TTL: Duration = Duration::from_secs(24 * 3600);
+/// The number of orders of a user that can be listed.
+pub(super) const MAX_LISTED: usize = 20;
+/// The number of stuck orders that are listed.
+pub(super) const MAX_STUCK: usize = 100;
+
+/// An order, and the number of its changes. Of two who change it, the one who read it before the other's change fails.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) order: StoredOrder,
+    pub(crate) revision: u64,
+}
+
+impl Entry {
+    /// Returns the order's id.
+    pub(crate) fn id(&self) -> &str {
+        id(&self.order)
+    }
+}
+
+/// Returns the id of an order.
+pub(super) fn id(order: &StoredOrder) -> &str {
+    order.order.as_ref().map_or("", |order| &order.order_id)
+}
+
+/// What happens to an order after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Whoever asks for due orders after this time is given it.
+    Due(Duration),
+    /// Nothing: it is closed.
+    Closed,
+    /// Nothing: it is closed, and its key is free for another order.
+    Freed,
+    /// Nothing until somebody has looked into it.
+    Stuck,
+}
+
+/// The outcome of [`OrderStore::open`].
+pub(crate) enum Opened {
+    /// The order is stored.
+    New(Entry),
+    /// There is an order of this user with this key, which stays. It may be the same one, stored by a command whose
+    /// answer was lost.
+    Known(Entry),
+}
