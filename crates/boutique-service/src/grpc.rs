@@ -137,7 +137,7 @@ where
         if error.is::<LengthLimitError>() {
             Status::resource_exhausted(format!("{method} answers more than 4 MiB"))
         } else {
-            unavailable(method, error)
+            unavailable(method, Lost(Some(error)).into())
         }
     })?;
     let told = Status::from_header_map(body.trailers().unwrap_or(&headers));
@@ -173,6 +173,11 @@ pub(crate) fn unavailable(method: &str, cause: BoxError) -> Status {
     status
 }
 
+/// The source of the status of a call whose answer was lost, and its own, if it has one.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was lost")]
+pub(crate) struct Lost(#[source] pub(crate) Option<BoxError>);
+
 /// The source of the status of a call that was certainly never processed, and its own, if it has one.
 #[derive(Debug, thiserror::Error)]
 #[error("the call was not processed")]
@@ -182,6 +187,20 @@ pub(crate) struct NotProcessed(#[source] pub(crate) Option<BoxError>);
 pub(crate) fn not_processed(mut status: Status) -> Status {
     status.set_source(Arc::new(NotProcessed(None)));
     status
+}
+
+/// Takes back what [`not_processed`] notes: an earlier attempt of the call may have been processed.
+pub(crate) fn may_be_processed(status: &mut Status) {
+    if was_not_processed(status) {
+        status.set_source(Arc::new(Lost(None)));
+    }
+}
+
+/// Returns true if nobody knows whether the call that ended with this status was processed: its answer was lost, or did
+/// not come in time.
+pub fn is_unanswered(status: &Status) -> bool {
+    let is_lost = status.source().is_some_and(|source| source.is::<Lost>());
+    !was_not_processed(status) && (is_lost || status.code() == Code::DeadlineExceeded)
 }
 
 /// Returns true if the call that ended with this status was certainly never processed: there was no connection to send it

@@ -5,17 +5,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boutique_money::{CurrencyCode, Money};
+use boutique_proto::ext::{
+    GetOrderRequest, ListOrdersRequest, Order, RemoveItemsRequest, carts, orders,
+};
 use boutique_proto::{
     Ad, AdRequest, AddItemRequest, CartItem, CurrencyConversionRequest, Empty, EmptyCartRequest,
     GetCartRequest, GetProductRequest, GetQuoteRequest, ListRecommendationsRequest, OrderResult,
-    PlaceOrderRequest, Product, ad_service, cart_service, checkout_service, converted_amount,
-    currency_service, product_catalog_service, recommendation_service, required_amount,
-    shipping_service,
+    PlaceOrderRequest, Product, TypedClient as _, ad_service, cart_service, checkout_service,
+    converted_amount, currency_service, product_catalog_service, recommendation_service,
+    required_amount, services, shipping_service,
 };
-use boutique_service::{Cache, Channel, Env, EnvError, Registry, client, detach};
+use boutique_service::{
+    Cache, Channel, Env, EnvError, IdempotencyKey, Registry, channel, client, detach,
+};
 use futures_util::future::try_join_all;
 use prost::Message as _;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
+use uuid::Uuid;
 
 use crate::copy::{CatalogCopy, Priced};
 
@@ -25,7 +31,9 @@ pub(crate) struct Clients {
     ad: ad_service::Client<Channel>,
     cart: cart_service::Client<Channel>,
     catalog: product_catalog_service::Client<Channel>,
+    carts: carts::Client<Channel>,
     checkout: checkout_service::Client<Channel>,
+    orders: orders::Client<Channel>,
     currency: currency_service::Client<Channel>,
     recommendation: recommendation_service::Client<Channel>,
     shipping: shipping_service::Client<Channel>,
@@ -48,12 +56,16 @@ const AD_TARGET_TTL: Duration = Duration::from_secs(60);
 
 impl Clients {
     pub(crate) fn from_env(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
+        let cart = channel(env, registry, &services::CART)?;
+        let checkout = channel(env, registry, &services::CHECKOUT)?;
         Ok(Self {
             catalog: client(env, registry)?,
             currency: client(env, registry)?,
-            cart: client(env, registry)?,
+            cart: cart_service::Client::new(cart.clone()),
+            carts: carts::Client::new(cart),
             recommendation: client(env, registry)?,
-            checkout: client(env, registry)?,
+            checkout: checkout_service::Client::new(checkout.clone()),
+            orders: orders::Client::new(checkout),
             shipping: client(env, registry)?,
             ad: client(env, registry)?,
             copy: Arc::default(),
@@ -153,7 +165,21 @@ impl Clients {
 
     pub(crate) async fn add_item(&self, user_id: &str, item: CartItem) -> Result<(), Status> {
         let request = AddItemRequest { user_id: user_id.to_owned(), item: Some(item) };
-        self.cart.add_item(request).await.map(|_| ())
+        let request = match IdempotencyKey::parse(&Uuid::new_v4().to_string()) {
+            Some(key) => key.request(request),
+            None => Request::new(request),
+        };
+        self.cart.add_item_with_metadata(request).await.map(|_| ())
+    }
+
+    /// Takes these quantities out of a cart.
+    pub(crate) async fn remove_items(
+        &self,
+        user_id: &str,
+        items: Vec<CartItem>,
+    ) -> Result<(), Status> {
+        let request = RemoveItemsRequest { user_id: user_id.to_owned(), items };
+        self.carts.remove_items(request).await.map(|_| ())
     }
 
     pub(crate) async fn empty_cart(&self, user_id: &str) -> Result<(), Status> {
@@ -193,12 +219,30 @@ impl Clients {
         self.cached.ad_targets.get(id, ask).await.unwrap_or(true)
     }
 
+    /// Places an order, once for a key.
     pub(crate) async fn place_order(
         &self,
         request: PlaceOrderRequest,
+        key: Option<&IdempotencyKey>,
     ) -> Result<OrderResult, Status> {
-        let placed = self.checkout.place_order(request).await?;
+        let request = match key {
+            Some(key) => key.request(request),
+            None => Request::new(request),
+        };
+        let placed = self.checkout.place_order_with_metadata(request).await?.into_inner();
         placed.order.ok_or_else(|| Status::internal("the order is missing"))
+    }
+
+    /// An order of a user, whatever became of it.
+    pub(crate) async fn order(&self, user_id: &str, order_id: &str) -> Result<Order, Status> {
+        let (user_id, order_id) = (user_id.to_owned(), order_id.to_owned());
+        self.orders.get_order(GetOrderRequest { user_id, order_id }).await
+    }
+
+    /// The orders of a user, the latest first.
+    pub(crate) async fn orders(&self, user_id: &str) -> Result<Vec<Order>, Status> {
+        let request = ListOrdersRequest { user_id: user_id.to_owned() };
+        Ok(self.orders.list_orders(request).await?.orders)
     }
 }
 

@@ -12,6 +12,7 @@ mod form;
 mod handler;
 mod home;
 mod notes;
+mod order;
 mod page;
 mod product;
 mod rate;
@@ -63,6 +64,8 @@ pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -
         .route(&shop.path("/cart/empty"), post(respond(cart::empty)))
         .route(&shop.path("/cart/remove"), post(respond(cart::remove)))
         .route(&shop.path("/cart/checkout"), post(respond(checkout::place)))
+        .route(&shop.path("/orders"), get(respond(order::list)))
+        .route(&shop.path("/orders/{id}"), get(respond(order::view)))
         .route(&shop.path("/setCurrency"), post(respond(currency::set)))
         .route(&shop.path("/logout"), get(visit::logout))
         .route(&shop.path("/assistant"), get(respond(assistant::page)))

@@ -7,7 +7,7 @@ use tonic::{Code, Response, Status};
 use tower::{Service, ServiceExt as _};
 
 use super::connection::{BoxError, RequestBody, TransportError, TransportErrorKind};
-use crate::grpc::{self, NotProcessed};
+use crate::grpc::{self, Lost, NotProcessed};
 use crate::layers::{Request, RequestInfo, is_server_error};
 use crate::net::Target;
 
@@ -48,7 +48,9 @@ impl CallError {
             TransportErrorKind::NotConnected | TransportErrorKind::Refused => {
                 NotProcessed(Some(error.into_cause())).into()
             }
-            TransportErrorKind::Reset | TransportErrorKind::Broken => error.into_cause(),
+            TransportErrorKind::Reset | TransportErrorKind::Broken => {
+                Lost(Some(error.into_cause())).into()
+            }
         };
         Self { status: grpc::unavailable(info.rpc(), cause), transport }
     }

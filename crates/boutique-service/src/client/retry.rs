@@ -13,6 +13,7 @@ use tower::retry::budget::{Budget as _, TpsBudget};
 use super::balance::Balance;
 use super::connection::TransportErrorKind;
 use super::exchange::CallError;
+use crate::grpc;
 use crate::layers::Request;
 
 /// Makes a call once more: one that was certainly never processed, and one that may be repeated if its peer was
@@ -24,11 +25,13 @@ pub(super) struct Retry {
     budget: Arc<TpsBudget>,
     is_repeatable: bool,
     retries_left: u32,
+    /// True if an attempt may have been processed.
+    may_be_processed: bool,
 }
 
 impl Retry {
     pub(super) fn new(balance: Balance, budget: Arc<TpsBudget>, is_repeatable: bool) -> Self {
-        Self { balance, budget, is_repeatable, retries_left: 1 }
+        Self { balance, budget, is_repeatable, retries_left: 1, may_be_processed: false }
     }
 
     /// A tenth of the calls of ten seconds, and 3 a second.
@@ -67,10 +70,16 @@ impl Policy<Request<Bytes>, Response<Bytes>, CallError> for Retry {
                 self.budget.deposit();
                 None
             }
-            Err(error) => (self.retries_left > 0 && self.allows(request, error)).then(|| {
-                self.retries_left -= 1;
-                ready(())
-            }),
+            Err(error) => {
+                if self.may_be_processed {
+                    grpc::may_be_processed(&mut error.status);
+                }
+                self.may_be_processed |= !grpc::was_not_processed(&error.status);
+                (self.retries_left > 0 && self.allows(request, error)).then(|| {
+                    self.retries_left -= 1;
+                    ready(())
+                })
+            }
         }
     }
 

@@ -138,6 +138,8 @@ pub(crate) struct PlaceOrder {
     pub(crate) card_month: i32,
     pub(crate) card_year: i32,
     pub(crate) card_cvv: i32,
+    /// The token of the form, or nothing from one that has none, as upstream's.
+    pub(crate) token: String,
 }
 
 impl PlaceOrder {
@@ -156,6 +158,7 @@ impl PlaceOrder {
             card_month: month.unwrap_or_default(),
             card_year: year.unwrap_or_default(),
             card_cvv: fields.text("credit_card_cvv").parse().unwrap_or_default(),
+            token: fields.text("order_token").to_owned(),
         };
         Invalid::check(&[
             ("Email", required(&order.email).or((!is_email(&order.email)).then_some("email"))),
@@ -172,6 +175,7 @@ impl PlaceOrder {
             ("CcMonth", month.err()),
             ("CcYear", year.err()),
             ("CcCVV", cvv(fields.text("credit_card_cvv"))),
+            ("OrderToken", (!is_token(&order.token)).then_some("token")),
         ])?;
         Ok(order)
     }
@@ -195,6 +199,11 @@ fn cvv(text: &str) -> Option<&'static str> {
         }
         Ok(_) => Some("len"),
     }
+}
+
+/// Nothing, or one to 128 visible ASCII characters.
+fn is_token(text: &str) -> bool {
+    text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// A user, an `@`, and a host with a dot in it.

@@ -12,6 +12,7 @@ use boutique_service::detach;
 use futures_util::future::join_all;
 use time::OffsetDateTime;
 use tonic::{Code, Status};
+use uuid::Uuid;
 
 use super::failure::{Failure, retrieved, within};
 use super::form;
@@ -34,6 +35,8 @@ struct CartPage<'a> {
     /// `None` if it is not known yet.
     shipping: Option<String>,
     total: String,
+    /// Tells this form from others: however often it is sent, it places one order.
+    order_token: Uuid,
     /// The years a card may expire in; the second is preselected.
     years: Vec<i32>,
     recommendations: Vec<Arc<Priced>>,
@@ -85,6 +88,7 @@ pub(crate) async fn view(
             lines,
             shipping: shipping.map(domain::price),
             total: domain::price(total),
+            order_token: Uuid::new_v4(),
             years: (this_year..this_year + 5).collect(),
             recommendations,
         };
@@ -177,8 +181,8 @@ fn times(price: Money, quantity: i32) -> Result<Money, Status> {
     price.checked_mul(pieces).map_err(internal)
 }
 
-/// `POST /cart/remove`: takes one product out. The cart service can only add and empty, so the other lines are put back,
-/// whatever becomes of the visitor meanwhile.
+/// `POST /cart/remove`: takes one product out. Upstream's cart service can only add and empty; there the other lines are
+/// put back, whatever becomes of the visitor meanwhile.
 pub(crate) async fn remove(
     shop: Arc<Shop>,
     visit: Arc<Visit>,
@@ -194,14 +198,21 @@ pub(crate) async fn remove(
     let work = detach(async move {
         within(limit, async || {
             let cart = retrieved("cart", clients.cart(&session).await)?;
-            let others: Vec<_> = cart.iter().filter(|i| i.product_id != product_id).collect();
-            if others.len() == cart.len() {
+            let (removed, others): (Vec<_>, Vec<_>) =
+                cart.into_iter().partition(|item| item.product_id == product_id);
+            if removed.is_empty() {
                 return Ok(());
+            }
+            match clients.remove_items(&session, removed).await {
+                Ok(()) => return Ok(()),
+                // Not known there, or a quantity that only another writer can have put in.
+                Err(cause) if is_not_removable(&cause) => {}
+                Err(cause) => return Err(Failure::backend("failed to change the cart", cause)),
             }
             let emptied = clients.empty_cart(&session).await;
             emptied.map_err(|cause| Failure::backend("failed to change the cart", cause))?;
             for item in others {
-                let added = clients.add_item(&session, item.clone()).await;
+                let added = clients.add_item(&session, item).await;
                 added.map_err(|cause| Failure::backend("failed to change the cart", cause))?;
             }
             Ok(())
@@ -211,6 +222,10 @@ pub(crate) async fn remove(
     let failed = |_| Failure::backend("failed to change the cart", Status::internal("panicked"));
     work.await.map_err(failed)??;
     Ok(see(shop.path("/cart")))
+}
+
+fn is_not_removable(cause: &Status) -> bool {
+    matches!(cause.code(), Code::Unimplemented | Code::InvalidArgument)
 }
 
 /// `POST /cart`: only what the catalog knows goes in.

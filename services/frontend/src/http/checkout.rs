@@ -3,33 +3,20 @@
 use std::sync::Arc;
 
 use ::http::StatusCode;
-use askama::Template;
 use axum::extract::Request;
 use axum::response::Response;
-use boutique_money::{CurrencyCode, Money};
-use boutique_proto::{Address, CreditCardInfo, OrderResult, PlaceOrderRequest};
-use boutique_service::detach;
+use boutique_money::CurrencyCode;
+use boutique_proto::ext::ORDER_ID;
+use boutique_proto::{Address, CreditCardInfo, PlaceOrderRequest};
+use boutique_service::{IdempotencyKey, detach, is_unanswered, with_deadline};
 use tonic::{Code, Status};
-use tracing::info;
+use tracing::{info, warn};
 
-use super::failure::{Failure, within};
-use super::form;
-use super::page::{self, Frame};
+use super::failure::Failure;
 use super::state::Shop;
 use super::visit::Visit;
-use crate::clients::amount;
-use crate::copy::Priced;
-use crate::domain;
+use super::{form, order};
 use crate::domain::form::PlaceOrder;
-
-#[derive(Template)]
-#[template(path = "order.html")]
-struct OrderPage<'a> {
-    frame: Frame<'a>,
-    order: &'a OrderResult,
-    total: String,
-    recommendations: Vec<Arc<Priced>>,
-}
 
 pub(crate) async fn place(
     shop: Arc<Shop>,
@@ -37,12 +24,25 @@ pub(crate) async fn place(
     request: Request,
 ) -> Result<Response, Failure> {
     let form = PlaceOrder::parse(&form::fields(request).await?)?;
+    let key = IdempotencyKey::parse(&form.token);
     let code = visit.currency.as_deref().and_then(|code| CurrencyCode::parse(code).ok());
     let order = order_request(&visit, code.unwrap_or(CurrencyCode::USD), form);
-    let order = within(shop.config.limits.order, async || {
-        shop.clients.place_order(order).await.map_err(not_placed)
-    })
-    .await?;
+    let placed = with_deadline(
+        shop.config.limits.order,
+        Box::pin(shop.clients.place_order(order, key.as_ref())),
+    );
+    let placed = placed
+        .await
+        .unwrap_or_else(|_elapsed| Err(Status::deadline_exceeded("the order took too long")));
+    let order = match placed {
+        Ok(order) => order,
+        Err(cause) if is_pending(&cause) => {
+            log_pending(&cause);
+            let id = cause.metadata().get(ORDER_ID).and_then(|id| id.to_str().ok());
+            return order::pending(&shop, &visit, id);
+        }
+        Err(cause) => return Err(not_placed(cause)),
+    };
     info!(order = %order.order_id, user.id = visit.session_hash, "placed order {}", order.order_id);
 
     // Upstream asks for the currencies here and shows none; nobody waits for them.
@@ -50,14 +50,18 @@ pub(crate) async fn place(
         let clients = shop.clients.clone();
         detach(async move { clients.currencies().await.is_ok() });
     }
-    // The order stands. Whatever fails from here on is left out of the page.
-    let ids = order.items.iter().filter_map(|line| Some(line.item.as_ref()?.product_id.clone()));
-    let beside = async || Ok(page::recommendations(&shop, &visit, ids.collect()).await);
-    let recommendations = within(shop.config.limits.page, beside).await.unwrap_or_default();
-    let total = total(&order).map(domain::price).unwrap_or_default();
-    let frame = Frame::bare(&shop, &visit);
-    let page = OrderPage { frame, order: &order, total, recommendations };
-    page::answer(&shop, &visit, None, &page.frame, &page)
+    order::complete(&shop, &visit, &order).await
+}
+
+/// Returns true if the order goes on, or nobody knows whether it does.
+fn is_pending(cause: &Status) -> bool {
+    let goes_on =
+        cause.metadata().contains_key(ORDER_ID) && cause.code() != Code::FailedPrecondition;
+    goes_on || is_unanswered(cause)
+}
+
+fn log_pending(cause: &Status) {
+    warn!(error = ?cause.code(), "an order goes on: {}", cause.message());
 }
 
 fn order_request(visit: &Visit, currency: CurrencyCode, form: PlaceOrder) -> PlaceOrderRequest {
@@ -97,13 +101,4 @@ fn not_placed(cause: Status) -> Failure {
         return Failure::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{ATTEMPT}\n{words}"));
     }
     Failure::backend(ATTEMPT, cause)
-}
-
-/// Shipping and every line, exactly; nothing where an amount makes no sense.
-fn total(order: &OrderResult) -> Option<Money> {
-    let shipping = amount(order.shipping_cost.as_ref()).ok()?;
-    order.items.iter().try_fold(shipping, |sum, line| {
-        let pieces = u32::try_from(line.item.as_ref()?.quantity).ok()?;
-        sum.checked_add(amount(line.cost.as_ref()).ok()?.checked_mul(pieces).ok()?).ok()
-    })
 }
