@@ -1,6 +1,8 @@
 //! The shop as processes, some of which are stopped, frozen or killed while people shop.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod mailbox;
+mod money;
 mod names;
 mod overload;
 mod roll;

@@ -1,6 +1,7 @@
 //! Orders through the web UI, accepted and refused.
 
 use boutique_service::Env;
+use boutique_test::Visitor;
 
 use crate::open;
 
@@ -128,5 +129,80 @@ async fn a_thousand_adds_at_once_are_all_counted() -> anyhow::Result<()> {
     }
 
     assert!(visitor.get("/cart").await.body.contains("Cart (1000)"));
+    Ok(())
+}
+
+/// The form's token, as the cart page has it.
+async fn token(visitor: &mut Visitor) -> String {
+    visitor.get("/cart").await.between("name=\"order_token\" value=\"", "\"").to_owned()
+}
+
+/// Both clicks show the same order, with the token of the form and without one, and later on, too.
+#[tokio::test]
+async fn second_click_shows_the_same_order() -> anyhow::Result<()> {
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
+    let mut orders = std::collections::BTreeSet::new();
+    for number in 0..20 {
+        visitor.add("OLJCESPC7Z", 1).await;
+        let token = if number % 2 == 0 { token(&mut visitor).await } else { String::new() };
+        let (mut first, mut second) = (visitor.clone(), visitor.clone());
+        let form = [("order_token", token.as_str())];
+        let (first, second) = tokio::join!(first.check_out(&form), second.check_out(&form));
+        let third = visitor.check_out(&form).await;
+        let ids = [&first, &second, &third].map(|page| page.between("order-id\">", "<").to_owned());
+        assert_eq!(
+            (first.status, second.status, third.status.as_u16()),
+            (third.status, third.status, 200)
+        );
+        assert!(ids[0].len() == 36 && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        assert!(orders.insert(ids[0].clone()), "every cart is another order");
+    }
+    let listed = visitor.get("/orders").await;
+    assert_eq!((listed.status.as_u16(), listed.body.matches(">complete<").count()), (200, 20));
+    let latest = listed.between("/orders/", "\"").to_owned();
+    assert!(orders.contains(&latest));
+    let page = visitor.get(&format!("/orders/{latest}")).await;
+    assert!(page.status == 200 && page.body.contains("Your order is complete!"));
+
+    // Nobody else sees them.
+    let mut stranger = Visitor::new(visitor.base.clone());
+    assert_eq!(stranger.get(&format!("/orders/{latest}")).await.status, 404);
+    assert!(stranger.get("/orders").await.body.contains("There are none"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn token_that_cannot_be_one_is_refused() -> anyhow::Result<()> {
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
+    visitor.add("OLJCESPC7Z", 1).await;
+    for wrong in ["a b", "\u{e9}", &"x".repeat(10_000)] {
+        let page = visitor.check_out(&[("order_token", wrong)]).await;
+        assert_eq!(page.status, 422);
+        assert!(
+            page.body.contains("Field &#39;OrderToken&#39; is invalid: token"),
+            "{}",
+            page.body
+        );
+    }
+    // The form of another cart: nothing is charged, and nothing is left out of the cart.
+    let token = token(&mut visitor).await;
+    let form = [("order_token", token.as_str())];
+    assert_eq!(visitor.check_out(&form).await.status, 200);
+    visitor.add("66VCHSJNUP", 1).await;
+    assert_eq!(visitor.check_out(&form).await.status, 422);
+    assert!(visitor.get("/cart").await.body.contains("Cart (1)"));
+    Ok(())
+}
+
+/// Where all share a session, nobody sees a list of what others have ordered.
+#[tokio::test]
+async fn shared_session_has_no_list_of_orders() -> anyhow::Result<()> {
+    let (mut visitor, _shop, ..) =
+        open(&Env::from([("ENABLE_SINGLE_SHARED_SESSION", "true")])).await?;
+    visitor.add("OLJCESPC7Z", 1).await;
+    assert_eq!(visitor.check_out(&[]).await.status, 200);
+    let page = visitor.get("/orders").await;
+    assert_eq!(page.status, 404);
+    assert!(!page.body.contains("/orders/"));
     Ok(())
 }

@@ -205,9 +205,9 @@ impl ShippingService for NoTruck {
     }
 }
 
-/// As far as that goes without a store of orders: who was charged for what can be told from the log.
+/// The customer is told not to pay again, and the log tells who was charged for what.
 #[tokio::test]
-async fn a_charge_without_a_shipment_leaves_one_line_to_reconcile_it_by() -> anyhow::Result<()> {
+async fn charge_without_a_parcel_is_seen_by_customer_and_operator() -> anyhow::Result<()> {
     let app = Router::grpc(shipping_service::into_server(NoTruck));
     let no_truck = serve_router(shippingservice::SERVICE, &Env::default(), app).await?;
     let mut shop = Processes::ten(&settings([])).await?;
@@ -221,8 +221,12 @@ async fn a_charge_without_a_shipment_leaves_one_line_to_reconcile_it_by() -> any
     shop.visitor.add("OLJCESPC7Z", 1).await;
     let page = shop.visitor.check_out(&[]).await;
 
-    assert_eq!(page.status, 503);
-    assert!(!page.body.contains("truck"));
+    assert_eq!(page.status, 202);
+    assert!(page.body.contains("do not pay again") && !page.body.contains("truck"));
+    let own = page.header("refresh").strip_prefix("2; url=").unwrap();
+    let again = shop.visitor.get(own).await;
+    assert_eq!((again.status.as_u16(), again.header("refresh")), (202, page.header("refresh")));
+    assert!(shop.visitor.get("/orders").await.body.contains("being processed"));
     assert!(shop.visitor.get("/cart").await.body.contains("Cart (1)"));
     for process in [&front_door, &checkout] {
         process.signal("-TERM");

@@ -1,6 +1,7 @@
 //! A real `redis-server` on a free port, for as long as a test holds it.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,9 @@ pub struct RedisServer {
     process: Child,
     port: u16,
     tls: Option<String>,
+    arguments: Vec<String>,
     /// The folder of its files.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl RedisServer {
@@ -44,22 +46,30 @@ impl RedisServer {
     }
 
     fn launch(port: u16, tls: Option<String>, options: &[&str]) -> anyhow::Result<Self> {
+        let arguments: Vec<String> = options.iter().map(ToString::to_string).collect();
         let folder = tempfile::tempdir()?;
-        let process = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--dir"])
-            .arg(folder.path())
-            .args(options)
-            .stdout(Stdio::null())
-            .spawn()
-            .context("cannot start redis-server; the README's test command installs it")?;
-        let mut server = Self { process, port, tls, _folder: folder };
+        let process = spawn(folder.path(), &arguments)?;
+        let mut server = Self { process, port, tls, arguments, folder };
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    /// Kills it, and starts it again with the files that it has left.
+    pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        self.process = spawn(self.folder.path(), &self.arguments)?;
+        self.wait_until_ready()
+    }
+
+    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
-        while server.command(&["PING"]).is_err() {
-            anyhow::ensure!(server.process.try_wait()?.is_none(), "redis-server did not stay");
+        while self.command(&["PING"]).is_err() {
+            anyhow::ensure!(self.process.try_wait()?.is_none(), "redis-server did not stay");
             anyhow::ensure!(began.elapsed() < Duration::from_secs(20), "redis-server is not ready");
             std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(server)
+        Ok(())
     }
 
     /// Returns its port.
@@ -95,6 +105,16 @@ impl Drop for RedisServer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn spawn(folder: &Path, arguments: &[String]) -> anyhow::Result<Child> {
+    Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--dir"])
+        .arg(folder)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .spawn()
+        .context("cannot start redis-server; the README's test command installs it")
 }
 
 fn free_port() -> anyhow::Result<u16> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use boutique_proto::OrderResult;
 use boutique_proto::ext::{ORDER_ID, OrderState};
-use boutique_service::{IdempotencyKey, detach, time_left};
+use boutique_service::{IdempotencyKey, already_logged, detach, time_left};
 use boutique_store::{EffectError, StoreError};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::domain::Refusal;
 use crate::fulfillment::{Card, LEASE, Progress, advance, deliver};
 use crate::order::Order;
 use crate::saga::{Step, step};
-use crate::store::{Entry, Next, Opened, OrderStore};
+use crate::store::{Entry, Next, Opened, OrderStore, holds_cart};
 
 /// The time before the caller's deadline at which it is told that its order goes on.
 const ANSWER_MARGIN: Duration = Duration::from_millis(100);
@@ -64,22 +64,26 @@ impl Checkout {
                 && !self.is_another_cart(&known, &order).await?;
             return self.repeat(&known, is_same, true, answer_by).await;
         }
-        let Some(cart) = order.cart(&self.clients).await? else {
-            return self.order_of_empty_cart(&order, key, answer_by).await;
-        };
-        let key = Key::new(key, cart.version.as_deref(), &order.id);
-        let prepared = order.prepare(cart, &self.clients).await?;
-        if Instant::now() >= answer_by {
-            return Err(Status::deadline_exceeded("no time left to charge the card"));
-        }
-        let (stored, card) = prepared.into_stored(&key.text);
-        let (fingerprint, version) = (stored.fingerprint.clone(), stored.cart_version.clone());
-        let entry = match self.store.open(stored, LEASE).await.map_err(status)? {
-            Opened::New(entry) => entry,
-            Opened::Known(known) => {
-                let is_same =
-                    known.order.fingerprint == fingerprint && known.order.cart_version == version;
-                return self.repeat(&known, is_same, key.is_explicit, answer_by).await;
+        let (entry, card) = loop {
+            let Some(cart) = order.cart(&self.clients).await? else {
+                return self.order_of_empty_cart(&order, key, answer_by).await;
+            };
+            let key = Key::new(key, cart.version.as_deref(), &order.id);
+            let prepared = order.prepare(cart, &self.clients).await?;
+            if Instant::now() >= answer_by {
+                return Err(Status::deadline_exceeded("no time left to charge the card"));
+            }
+            let stored = prepared.into_stored(&key.text);
+            let (fingerprint, version) = (stored.fingerprint.clone(), stored.cart_version.clone());
+            match self.store.open(stored, LEASE).await.map_err(status)? {
+                Opened::New(entry) => break (entry, order.card),
+                Opened::Known(known) => {
+                    let is_same = known.order.fingerprint == fingerprint
+                        && known.order.cart_version == version;
+                    return self.repeat(&known, is_same, key.is_explicit, answer_by).await;
+                }
+                // What that one ordered is in the cart still; then it is not.
+                Opened::Busy(other) => self.wait_for_cart(&other, answer_by).await?,
             }
         };
         let (user, id) = (entry.order.user_id.clone(), entry.id().to_owned());
@@ -155,7 +159,7 @@ impl Checkout {
     ) -> Option<Result<OrderResult, Status>> {
         match progress {
             Ok(Progress::Stored(entry, last)) => {
-                let answer = ended(&entry, last);
+                let answer = ended(&entry, last, Code::DeadlineExceeded);
                 if step(&entry.order) == Step::Deliver {
                     deliver(&self.clients, &self.store, *entry).await;
                 }
@@ -170,13 +174,33 @@ impl Checkout {
         }
     }
 
+    /// Waits until an order holds the cart no more.
+    async fn wait_for_cart(&self, other: &Entry, answer_by: Instant) -> Result<(), Status> {
+        let (mut pause, longest) = POLL;
+        let (user, id) = (&other.order.user_id, other.id());
+        loop {
+            if Instant::now() + pause >= answer_by {
+                return Err(pending(Code::Aborted, id));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(longest);
+            match self.store.get(user, id).await.map_err(status)? {
+                Some(entry) if holds_cart(&entry.order) && entry.order.attempts > 0 => {
+                    return Err(pending(Code::Aborted, id));
+                }
+                Some(entry) if holds_cart(&entry.order) => {}
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
+
     /// Waits until an order has ended, whoever is working on it.
     async fn wait(&self, user: &str, id: &str, answer_by: Instant) -> Result<OrderResult, Status> {
         let (mut pause, longest) = POLL;
         loop {
             match self.store.get(user, id).await {
                 Ok(Some(entry)) => {
-                    if let Some(answer) = ended(&entry, None) {
+                    if let Some(answer) = ended(&entry, None, Code::Aborted) {
                         return answer;
                     }
                 }
@@ -250,8 +274,9 @@ impl Key {
     }
 }
 
-/// The answer about an order that has ended. `last` is the error of the step that failed, where that is known.
-fn ended(entry: &Entry, last: Option<Status>) -> Option<Result<OrderResult, Status>> {
+/// The answer about an order that has ended, or has to wait: that one has this code. `last` is the error of the step that
+/// failed, where that is known.
+fn ended(entry: &Entry, last: Option<Status>, code: Code) -> Option<Result<OrderResult, Status>> {
     match entry.order.state() {
         OrderState::Done => Some(Ok(entry.order.order.clone().unwrap_or_default())),
         OrderState::Voided => {
@@ -261,12 +286,13 @@ fn ended(entry: &Entry, last: Option<Status>) -> Option<Result<OrderResult, Stat
             };
             Some(Err(Status::unavailable(text)))
         }
-        OrderState::ToRefund => Some(Err(pending(Code::DeadlineExceeded, entry.id()))),
+        OrderState::ToRefund => Some(Err(already_logged(pending(code, entry.id())))),
         // Its next attempt is in a while.
-        OrderState::Charging | OrderState::Shipping | OrderState::Voiding
-            if entry.order.attempts > 0 =>
-        {
-            Some(Err(pending(Code::DeadlineExceeded, entry.id())))
+        OrderState::Shipping if entry.order.attempts > 0 => {
+            Some(Err(already_logged(pending(code, entry.id()))))
+        }
+        OrderState::Charging | OrderState::Voiding if entry.order.attempts > 0 => {
+            Some(Err(pending(code, entry.id())))
         }
         OrderState::Charging
         | OrderState::Shipping

@@ -11,6 +11,7 @@ use boutique_proto::{
 };
 use boutique_service::{IdempotencyKey, detach, was_not_processed, with_deadline};
 use boutique_store::StoreError;
+use tokio::time::timeout;
 use tonic::{Code, Request, Status};
 use tracing::{error, info, warn};
 
@@ -26,6 +27,8 @@ const STEP_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 const OUTBOX_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// The time after which nothing is tried any more, unless somebody has looked into it.
 const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
+/// The time in which most mails are sent.
+const QUICK: Duration = Duration::from_millis(100);
 /// The attempts to ship before the order waits, and the pause between two of them.
 const SHIP_ATTEMPTS: u32 = 3;
 const SHIP_PAUSE: Duration = Duration::from_millis(100);
@@ -132,10 +135,18 @@ pub(crate) async fn deliver(
         if is_emptied {
             saga::apply(&mut entry.order, Outcome::Delivered(OutboxEvent::Cart));
         }
-        if let Some(mail) = mail
-            && mail.await.unwrap_or(false)
-        {
-            saga::apply(&mut entry.order, Outcome::Delivered(OutboxEvent::Confirmation));
+        if let Some(mut mail) = mail {
+            let mut sent = timeout(QUICK, &mut mail).await;
+            if sent.is_err() {
+                // The cart is free for the next order, however long the mail takes.
+                if !save(&store, &mut entry, Next::Due(LEASE)).await {
+                    return;
+                }
+                sent = Ok(mail.await);
+            }
+            if matches!(sent, Ok(Ok(true))) {
+                saga::apply(&mut entry.order, Outcome::Delivered(OutboxEvent::Confirmation));
+            }
         }
         let next = if saga::step(&entry.order) == Step::Rest {
             Next::Closed
@@ -146,10 +157,16 @@ pub(crate) async fn deliver(
             let id = entry.id();
             error!(order.id = id, "gave up on what order {id} has others do, after a day");
         }
-        if let Err(cause) = store.save(&mut entry, next).await {
-            let id = entry.id();
-            warn!(order.id = id, "cannot store what was delivered for order {id}: {cause}");
-        }
+        save(&store, &mut entry, next).await;
+    })
+}
+
+/// Stores what was delivered for an order. Returns false if that is not possible, or somebody else delivers it.
+async fn save(store: &OrderStore, entry: &mut Entry, next: Next) -> bool {
+    store.save(entry, next).await.unwrap_or_else(|cause| {
+        let id = entry.id();
+        warn!(order.id = id, "cannot store what was delivered for order {id}: {cause}");
+        false
     })
 }
 
@@ -198,7 +215,7 @@ fn log(entry: &Entry) {
         OrderState::ToRefund => {
             error!(order.id = id, "cannot tell whether the card was charged for order {id}");
         }
-        OrderState::Shipping if entry.order.attempts > 0 => {
+        OrderState::Shipping if entry.order.attempts == 1 => {
             error!(
                 order.id = id,
                 transaction.id = transaction,

@@ -33,8 +33,8 @@ pub(crate) struct OrderedCart {
 }
 
 /// An order that is known to the last cent, before any of it is charged.
-pub(crate) struct Prepared {
-    order: Order,
+pub(crate) struct Prepared<'a> {
+    order: &'a Order,
     cart: OrderedCart,
     /// The price of one piece of each line.
     prices: Vec<Money>,
@@ -45,10 +45,10 @@ pub(crate) struct Prepared {
 impl Order {
     /// Reads products and quote together, then all prices together.
     pub(crate) async fn prepare(
-        self,
+        &self,
         cart: OrderedCart,
         clients: &Clients,
-    ) -> Result<Prepared, Status> {
+    ) -> Result<Prepared<'_>, Status> {
         let lines = &cart.lines;
         let products = try_join_all(lines.iter().map(|line| price_in_usd(clients, line)));
         let (in_usd, quote) = try_join(products, self.quote(clients, lines)).await?;
@@ -125,12 +125,11 @@ impl Order {
     }
 }
 
-impl Prepared {
-    /// Makes the order as it is stored before its card is charged, and the card, which is not stored.
-    pub(crate) fn into_stored(self, key: &str) -> (StoredOrder, CreditCardInfo) {
-        let fingerprint = self.order.fingerprint(key);
-        let Self { order: Order { id, buyer, address, card }, cart, prices, shipping, total } =
-            self;
+impl Prepared<'_> {
+    /// Makes the order as it is stored before its card is charged, without the card.
+    pub(crate) fn into_stored(self, key: &str) -> StoredOrder {
+        let Self { order, cart, prices, shipping, total } = self;
+        let Order { id, buyer, address, .. } = order;
         let items = items(&cart.lines).into_iter().zip(prices);
         let items = items
             .map(|(item, price)| OrderItem { item: Some(item), cost: Some(price.into()) })
@@ -138,24 +137,24 @@ impl Prepared {
         let placed_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut stored = StoredOrder {
             version: VERSION,
-            user_id: buyer.user_id,
+            user_id: buyer.user_id.clone(),
             key: key.to_owned(),
-            fingerprint,
+            fingerprint: order.fingerprint(key),
             order: Some(OrderResult {
-                order_id: id,
+                order_id: id.clone(),
                 shipping_tracking_id: String::new(),
                 shipping_cost: Some(shipping.into()),
-                shipping_address: Some((&address).into()),
+                shipping_address: Some(address.into()),
                 items,
             }),
             total: Some(total.into()),
-            email: buyer.email,
+            email: buyer.email.clone(),
             placed_at: i64::try_from(placed_at.as_millis()).unwrap_or(i64::MAX),
             cart_version: cart.version.unwrap_or_default(),
             ..StoredOrder::default()
         };
         stored.set_state(OrderState::Charging);
-        (stored, card)
+        stored
     }
 }
 

@@ -10,7 +10,7 @@ use boutique_proto::ext::StoredOrder;
 use boutique_service::{Env, EnvError};
 use boutique_store::{Contact, StoreError};
 
-pub(crate) use self::entry::{Entry, Next, Opened, VERSION};
+pub(crate) use self::entry::{Entry, Next, Opened, VERSION, holds_cart};
 use self::entry::{MAX_LISTED, MAX_STUCK};
 use self::memory::Memory;
 use self::redis::Redis;
@@ -38,7 +38,7 @@ impl OrderStore {
         }
     }
 
-    /// Stores a new order, which is due after `lease`, unless its user has one with its key.
+    /// Stores a new order, which is due after `lease`, unless its user has one with its key, or one that holds the cart.
     pub(crate) async fn open(
         &self,
         order: StoredOrder,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use askama::Template;
 use boutique_proto::email_service_server::EmailService;
@@ -16,6 +17,10 @@ use tonic::{Request, Response, Status};
 
 use crate::delivery::{Delivery, DeliveryError, Mail};
 use crate::domain::{self, Confirmation, Line};
+
+/// The time for which a confirmation that was sent is tried to be noted, and the pause between two attempts.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(15);
+const NOTE_PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Email {
     delivery: Arc<Delivery>,
@@ -74,11 +79,30 @@ impl EmailService for Email {
                 None => {}
             }
             delivery.deliver(to, mail, &order_id).await?;
-            sent.once(name.as_str(), fingerprint, order_id).await?;
+            note(&sent, &name, &fingerprint, &order_id).await?;
             Ok::<_, Status>(())
         });
         work.await.map_err(|_| Status::internal("the confirmation was not finished"))??;
         Ok(IdempotencyKey::confirm(Some(&key), Empty {}))
+    }
+}
+
+/// Notes that a confirmation was sent. A store that is out for a moment must not have it sent again, so that the next call
+/// with this key waits meanwhile.
+async fn note(
+    sent: &KeyStore,
+    key: &IdempotencyKey,
+    fingerprint: &[u8],
+    order_id: &str,
+) -> Result<(), EffectError> {
+    let began = Instant::now();
+    loop {
+        match sent.once(key.as_str(), fingerprint.to_vec(), order_id.to_owned()).await {
+            Err(EffectError::Store(_)) if began.elapsed() < NOTE_TIMEOUT => {
+                tokio::time::sleep(NOTE_PAUSE).await;
+            }
+            noted => return noted.map(drop),
+        }
     }
 }
 

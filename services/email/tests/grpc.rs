@@ -12,7 +12,7 @@ use boutique_service::{Env, IdempotencyKey, ServerHandle};
 use boutique_test::{Authority, RedisServer, connect, loopback, serve};
 use emailservice::{SERVICE, routes};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -54,6 +54,10 @@ fn request(street: &str, items: Vec<OrderItem>) -> SendOrderConfirmationRequest 
 /// Takes one mail the way a mail server does, or refuses it, and answers what it was told.
 async fn receive_one(listener: TcpListener, take: bool) -> anyhow::Result<String> {
     let (stream, _) = listener.accept().await?;
+    talk(stream, take).await
+}
+
+async fn talk(stream: TcpStream, take: bool) -> anyhow::Result<String> {
     let (reading, mut writing) = stream.into_split();
     let mut lines = BufReader::new(reading).lines();
     let mut session = String::new();
@@ -357,5 +361,33 @@ async fn confirmation_with_a_key_is_sent_once() -> anyhow::Result<()> {
         let failed = email.send_order_confirmation(with_key("b")).await.unwrap_err();
         assert_eq!(failed.code(), Code::Unavailable);
     }
+    Ok(())
+}
+
+/// A store that is out while a mail is sent: it is noted once the store is back, and not sent again.
+#[tokio::test]
+async fn confirmation_is_noted_once_the_store_is_back() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&["--maxmemory-policy", "noeviction"])?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("smtp://{}", listener.local_addr()?);
+    let settings =
+        Env::from([("SMTP_URL", url.as_str()), ("ORDER_STORE_ADDR", redis.address().as_str())]);
+    let (mut email, _running) = email_with(&settings).await?;
+    let key = IdempotencyKey::parse("a").unwrap();
+    let mut other = email.clone();
+    let sending = tokio::spawn({
+        let request = key.request(request("1 Main St", vec![item("a", 1)]));
+        async move { other.send_order_confirmation(request).await.map(drop) }
+    });
+    // The mail server is slow to greet: meanwhile Redis takes no writes.
+    let (stream, _) = listener.accept().await?;
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"])?;
+    let received = tokio::spawn(talk(stream, true));
+    received.await??;
+    redis.command(&["CONFIG", "SET", "maxmemory", "0"])?;
+    sending.await??;
+    drop(listener);
+    // The mail server is gone, so that this would fail if it were sent again.
+    email.send_order_confirmation(key.request(request("1 Main St", vec![item("a", 1)]))).await?;
     Ok(())
 }

@@ -83,7 +83,8 @@ impl Policy<Request<Bytes>, Response<Bytes>, CallError> for Retry {
         }
     }
 
+    /// Always, because the result of a request without a clone is not shown to the policy.
     fn clone_request(&mut self, request: &Request<Bytes>) -> Option<Request<Bytes>> {
-        (self.retries_left > 0).then(|| request.clone())
+        Some(request.clone())
     }
 }

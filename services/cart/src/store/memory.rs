@@ -17,7 +17,7 @@ const CART: usize = 256;
 const LINE: usize = 48;
 /// The bytes of a change's key beside its text.
 const KEY: usize = 72;
-/// The number of changes whose keys a cart remembers.
+/// The number of changes of either kind whose keys a cart remembers.
 const MAX_KEYS: usize = 16;
 
 pub(crate) struct Memory {
@@ -31,8 +31,9 @@ struct Kept {
     expires: Option<Instant>,
     generation: String,
     changes: u64,
-    /// The last changes that have keys, the first the oldest.
-    keyed: VecDeque<Change>,
+    /// The last additions and removals that have keys, the first the oldest.
+    added: VecDeque<Change>,
+    removed: VecDeque<Change>,
 }
 
 #[derive(Clone)]
@@ -41,7 +42,7 @@ struct Size;
 impl Weighter<String, Kept> for Size {
     fn weight(&self, user: &String, cart: &Kept) -> u64 {
         let lines = cart.lines.iter().map(|line| LINE + line.product_id.len());
-        let keys = cart.keyed.iter().map(|change| KEY + change.key.len());
+        let keys = cart.added.iter().chain(&cart.removed).map(|change| KEY + change.key.len());
         (CART + user.len() + lines.sum::<usize>() + keys.sum::<usize>()) as u64
     }
 }
@@ -58,10 +59,11 @@ impl Memory {
         let mut carts = self.lock();
         let kept = carts.get(user.as_str()).filter(|cart| !cart.has_expired(now));
         let mut cart = kept.cloned().unwrap_or_else(Kept::new);
-        if !cart.begin(change)? {
+        if !Kept::begin(&mut cart.added, change)? {
             return Ok(());
         }
         domain::add(&mut cart.lines, line)?;
+        cart.changes += 1;
         cart.expires = now.checked_add(self.ttl);
         carts.insert(user.as_str().to_owned(), cart);
         Ok(())
@@ -85,9 +87,10 @@ impl Memory {
         change: &Change,
     ) -> Result<(), Refusal> {
         if let Some(mut cart) = self.lock().get_mut(user.as_str())
-            && cart.begin(change)?
+            && Kept::begin(&mut cart.removed, change)?
         {
             domain::remove(&mut cart.lines, lines);
+            cart.changes += 1;
         }
         Ok(())
     }
@@ -111,22 +114,23 @@ impl Kept {
             expires: None,
             generation: generation(),
             changes: 0,
-            keyed: VecDeque::new(),
+            added: VecDeque::new(),
+            removed: VecDeque::new(),
         }
     }
 
-    /// Begins a change. Returns false if it was made before.
-    fn begin(&mut self, change: &Change) -> Result<bool, Refusal> {
-        if !change.key.is_empty() {
-            if let Some(known) = self.keyed.iter().find(|known| known.key == change.key) {
-                return if known == change { Ok(false) } else { Err(Refusal::OtherChange) };
-            }
-            if self.keyed.len() == MAX_KEYS {
-                self.keyed.pop_front();
-            }
-            self.keyed.push_back(change.clone());
+    /// Begins a change. Returns false if it is among those that were made before.
+    fn begin(made: &mut VecDeque<Change>, change: &Change) -> Result<bool, Refusal> {
+        if change.key.is_empty() {
+            return Ok(true);
         }
-        self.changes += 1;
+        if let Some(known) = made.iter().find(|known| known.key == change.key) {
+            return if known == change { Ok(false) } else { Err(Refusal::OtherChange) };
+        }
+        if made.len() == MAX_KEYS {
+            made.pop_front();
+        }
+        made.push_back(change.clone());
         Ok(true)
     }
 

@@ -100,6 +100,12 @@ async fn only_what_was_ordered_is_taken_out_and_once() -> anyhow::Result<()> {
             let left = [item("a", 1), item("c", 5)];
             assert_eq!(get(&mut service.carts, "u").await?, cart("u", &left));
         }
+        // However much is added meanwhile.
+        for number in 0..20 {
+            service.add_once(&number.to_string(), item("e", 1)).await?;
+        }
+        service.remove("order-1", &ordered).await?;
+        service.remove("", &[item("e", 20)]).await?;
         let other = service.remove("order-1", &[item("c", 5)]).await.unwrap_err();
         assert_eq!(other.code(), Code::FailedPrecondition);
         service.remove("", &[item("c", 1)]).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use boutique_proto::ext::StoredOrder;
+use boutique_proto::ext::{OrderState, OutboxEvent, StoredOrder};
 
 /// The version of stored orders.
 pub(crate) const VERSION: u32 = 1;
@@ -34,6 +34,16 @@ pub(super) fn id(order: &StoredOrder) -> &str {
     order.order.as_ref().map_or("", |order| &order.order_id)
 }
 
+/// Returns true if what was ordered may be in the cart still. Until it is not, its user's next order waits: it would have
+/// the same pieces once more.
+pub(crate) fn holds_cart(order: &StoredOrder) -> bool {
+    match order.state() {
+        OrderState::Charging | OrderState::Shipping | OrderState::Voiding => true,
+        OrderState::Done => order.outbox.contains(&OutboxEvent::Cart.into()),
+        OrderState::Voided | OrderState::ToRefund | OrderState::Unspecified => false,
+    }
+}
+
 /// What happens to an order after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -54,4 +64,6 @@ pub(crate) enum Opened {
     /// There is an order of this user with this key, which stays. It may be the same one, stored by a command whose
     /// answer was lost.
     Known(Entry),
+    /// The user's latest order still holds the cart; nothing is stored.
+    Busy(Entry),
 }

@@ -1,7 +1,8 @@
 //! Orders in Redis. All names have one hash tag, so that a script finds them on one node of a cluster; times are
 //! Redis's own, so that replicas whose clocks differ agree. Every operation is one round trip.
 //!
-//! `order:<id>` is a hash: `rev`, the number of changes, and `data`, a `boutique.ext.v1.StoredOrder`. `key:<hash of user
+//! `order:<id>` is a hash: `rev`, the number of changes, `data`, a `boutique.ext.v1.StoredOrder`, and `cart`, which is 1 while
+//! what was ordered may be in the cart still. `key:<hash of user
 //! and key>` holds an order's id, `user:<user>` is a list of ids, `open` a sorted set of ids by the time at which they are
 //! due, `stuck` one by the time since which they are stuck.
 
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use redis::{Script, ScriptInvocation};
 
-use super::entry::{Entry, KEY_TTL, MAX_LISTED, Next, ORDER_TTL, Opened, VERSION, id};
+use super::entry::{Entry, KEY_TTL, MAX_LISTED, Next, ORDER_TTL, Opened, VERSION, holds_cart, id};
 
 const PREFIX: &str = "boutique:{orders}:";
 
@@ -73,7 +74,8 @@ impl Redis {
         Ok(match known.map(entry).transpose()? {
             None => Opened::New(Entry { order, revision: 1 }),
             Some(known) if known.id() == id(&order) => Opened::New(known),
-            Some(known) => Opened::Known(known),
+            Some(known) if known.order.key == order.key => Opened::Known(known),
+            Some(busy) => Opened::Busy(busy),
         })
     }
 
@@ -92,7 +94,8 @@ impl Redis {
             .arg(due)
             .arg(ORDER_TTL.as_secs())
             .arg(if next == Next::Freed { 0 } else { KEY_TTL.as_secs() })
-            .arg(u8::from(next == Next::Stuck));
+            .arg(u8::from(next == Next::Stuck))
+            .arg(u8::from(holds_cart(&entry.order)));
         self.run(&call).await
     }
 

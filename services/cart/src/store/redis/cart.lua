@@ -1,6 +1,6 @@
 -- The cart at KEYS[1] is on upstream's layout: a hash whose field data holds the protobuf message hipstershop.Cart. The
--- fields ver (a counter of changes), gen (a random number, as old as the cart) and keys (the idempotency keys of the
--- last changes) are ours. What follows begins every script.
+-- fields ver (a counter of changes), gen (a random number, as old as the cart), and added and removed (the idempotency keys
+-- of the last changes of each kind) are ours. What follows begins every script.
 
 local byte, char, sub = string.byte, string.char, string.sub
 
@@ -74,27 +74,27 @@ local function put_item(id, count)
   return '\18' .. put_varint(#line) .. line
 end
 
--- Whether a change with this key was made before: 0 if not, 5 if it was this one, 4 if it was another.
-local function seen(key, fingerprint)
+-- Whether a change of this kind with this key was made before: 0 if not, 5 if it was this one, 4 if it was another.
+local function seen(kind, key, fingerprint)
   if key == '' then return 0 end
-  local keys = redis.call('HGET', KEYS[1], 'keys') or ''
+  local keys = redis.call('HGET', KEYS[1], kind) or ''
   local _, last = string.find(keys, '\n' .. key .. ' ', 1, true)
   if not last then return 0 end
   return sub(keys, last + 1, last + #fingerprint) == fingerprint and 5 or 4
 end
 
 -- Stores the cart, notes the key of its change, and keeps both for `ttl` seconds.
-local function store(data, key, fingerprint, gen, ttl)
+local function store(data, kind, key, fingerprint, gen, ttl)
   redis.call('HSET', KEYS[1], 'absexp', '-1', 'sldexp', '-1', 'data', data)
   if not redis.call('HGET', KEYS[1], 'gen') then redis.call('HSET', KEYS[1], 'gen', gen) end
   redis.call('HINCRBY', KEYS[1], 'ver', 1)
   if key ~= '' then
     local keys, count = '\n' .. key .. ' ' .. fingerprint, 1
-    for known in string.gmatch(redis.call('HGET', KEYS[1], 'keys') or '', '\n[^\n]+') do
+    for known in string.gmatch(redis.call('HGET', KEYS[1], kind) or '', '\n[^\n]+') do
       count = count + 1
       if count <= 16 then keys = keys .. known end
     end
-    redis.call('HSET', KEYS[1], 'keys', keys)
+    redis.call('HSET', KEYS[1], kind, keys)
   end
   redis.call('EXPIRE', KEYS[1], ttl)
   return 0

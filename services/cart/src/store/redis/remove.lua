@@ -4,7 +4,7 @@
 
 local data = redis.call('HGET', KEYS[1], 'data')
 if not data then return 0 end
-local was = seen(ARGV[1], ARGV[2])
+local was = seen('removed', ARGV[1], ARGV[2])
 if was > 0 then return was % 5 end
 
 local wanted = {}
@@ -29,4 +29,4 @@ while at <= #data do
   end
   kept[#kept + 1] = piece
 end
-return store(table.concat(kept), ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+return store(table.concat(kept), 'removed', ARGV[1], ARGV[2], ARGV[3], ARGV[4])

@@ -1,18 +1,20 @@
--- Stores a new order, unless its key has one, which is answered: its revision and its data.
+-- Stores a new order, unless its key has one, or the user's latest one still holds the cart. Of that one the revision and
+-- the data are answered.
 -- KEYS: the key, the order, the user's list, the open orders.
 -- ARGV: id, data, milliseconds until it is due, seconds that the list lives, its length, the prefix of orders.
-local known = redis.call('GET', KEYS[1])
-if known then
-  local name = ARGV[6] .. known
-  local data = redis.call('HGET', name, 'data')
-  if data then return {tonumber(redis.call('HGET', name, 'rev')), data} end
+local function stored(id)
+  local data = id and redis.call('HGET', ARGV[6] .. id, 'data')
+  return data and {tonumber(redis.call('HGET', ARGV[6] .. id, 'rev')), data}
 end
--- What is no list and no set fails here, before anything is written.
-redis.call('LLEN', KEYS[3])
+local known = stored(redis.call('GET', KEYS[1]))
+if known then return known end
+local latest = redis.call('LINDEX', KEYS[3], 0)
+if latest and redis.call('HGET', ARGV[6] .. latest, 'cart') == '1' then return stored(latest) end
+-- What is no set fails here, before anything is written.
 redis.call('ZCARD', KEYS[4])
 local time = redis.call('TIME')
 redis.call('SET', KEYS[1], ARGV[1])
-redis.call('HSET', KEYS[2], 'rev', 1, 'data', ARGV[2])
+redis.call('HSET', KEYS[2], 'rev', 1, 'data', ARGV[2], 'cart', 1)
 redis.call('LPUSH', KEYS[3], ARGV[1])
 redis.call('LTRIM', KEYS[3], 0, ARGV[5] - 1)
 redis.call('EXPIRE', KEYS[3], ARGV[4])
