@@ -69,3 +69,20 @@
 {{- with get $values.extraEnv $name }}{{ $found = . }}{{ end -}}
 {{- $found | default "" -}}
 {{- end -}}
+
+{{/* Something where a setting is set, or may be by what is not known here; called with a list: the root, the name. */}}
+{{- define "microservice.isSet" -}}
+{{- $values := (index . 0).Values -}}
+{{- $name := index . 1 -}}
+{{- if or $values.envFrom $values.secretRefs }}unknown{{ end -}}
+{{- range list $name (printf "%s_FILE" $name) }}
+{{- $wanted := . -}}
+{{- with get $values.extraEnv $wanted }}{{ $wanted }}{{ end -}}
+{{- if get $values.configMap.data $wanted }}{{ $wanted }}{{ end -}}
+{{- if not (hasKey $values.extraEnv $wanted) }}
+{{- range $values.containerEnvVars }}
+{{- if and (eq .name $wanted) (or .value .valueFrom .service) }}{{ $wanted }}{{ end -}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -16,6 +16,7 @@
     }
   ],
   "appReplicas": "",
+  "sharedStore": "",
   "containerName": "",
   "containerPort": "optional",
   "protocol": "",

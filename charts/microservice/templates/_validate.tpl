@@ -97,6 +97,10 @@
 {{- if and (include "microservice.onePerHost" .) .Values.strategy (ne (toString (dig "rollingUpdate" "maxSurge" "" .Values.strategy)) "0") (ne (get .Values.strategy "type") "Recreate") }}
 {{- fail "strategy.rollingUpdate.maxSurge: with one pod a host (podAntiAffinity hard, or a required affinity) a surge needs a spare host and may wait for ever; give 0, or leave strategy out" }}
 {{- end }}
+{{- $most := ternary .Values.autoscaling.maxReplicas .Values.appReplicas .Values.autoscaling.enabled | int }}
+{{- if and .Values.sharedStore (gt $most 1) (not (include "microservice.isSet" (list . .Values.sharedStore))) }}
+{{- fail (printf "%s: %d pods would each remember something else; set %s to the store that they share, or give 1" (ternary "autoscaling.maxReplicas" "appReplicas" .Values.autoscaling.enabled) $most .Values.sharedStore) }}
+{{- end }}
 {{- $needed := add (int .Values.drainDelaySeconds) (int .Values.drainTimeoutSeconds) }}
 {{- if and (ne .Values.protocol "none") (le (int .Values.terminationGracePeriodSeconds) (int $needed)) }}
 {{- fail (printf "terminationGracePeriodSeconds: %v does not outlast drainDelaySeconds and drainTimeoutSeconds; give more than %d" .Values.terminationGracePeriodSeconds $needed) }}

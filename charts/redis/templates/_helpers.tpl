@@ -82,7 +82,7 @@ spec:
         - --save
         - ""
         - --appendonly
-        - {{ ternary "yes" "no" .Values.persistence.enabled | quote }}
+        - "yes"
         - --maxmemory
         - {{ .Values.maxmemory }}
         - --maxmemory-policy

@@ -28,6 +28,11 @@ struct Shop {
 
 impl Shop {
     async fn with(stub: Stub, redis: Option<&RedisServer>) -> anyhow::Result<Self> {
+        Self::at(stub, redis.map(RedisServer::address).as_deref()).await
+    }
+
+    /// One with its orders in the Redis at this address, or in memory.
+    async fn at(stub: Stub, store: Option<&str>) -> anyhow::Result<Self> {
         let (mut env, around) = stub.start().await?;
         for (name, value) in [
             ("PAYMENT_TIMEOUT", "300ms"),
@@ -37,8 +42,8 @@ impl Shop {
         ] {
             env.set(name, value);
         }
-        if let Some(redis) = redis {
-            env.set("ORDER_STORE_ADDR", redis.address());
+        if let Some(address) = store {
+            env.set("ORDER_STORE_ADDR", address);
         }
         let replica = serve(SERVICE, &env, routes).await?;
         let channel = connect(replica.address().unwrap())?;
@@ -382,6 +387,40 @@ async fn item_added_while_the_order_is_placed_stays() -> anyhow::Result<()> {
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].product_id, "b");
     }
+    Ok(())
+}
+
+/// The user that the README of charts/redis proposes.
+#[tokio::test]
+async fn redis_user_with_only_the_commands_in_use_is_enough() -> anyhow::Result<()> {
+    let readme = include_str!("../../../../charts/redis/README.md");
+    let rule = readme.split("`user orders on ").nth(1).and_then(|rest| rest.split('`').next());
+    let rule = rule.unwrap().replace("#…", ">secret").replace("\\|", "|");
+    let options: Vec<&str> =
+        ["--user", "orders", "on"].into_iter().chain(rule.split(' ')).collect();
+    let redis = RedisServer::start(&options)?;
+    let address = format!("redis://orders:secret@{}", redis.address());
+    let stub = Stub::with_items(&[("a", 1)]);
+    let mut shop = Shop::at(stub, Some(&address)).await?;
+    // Every operation: one order that waits and is completed, one that is refused, and one that is stuck.
+    shop.stub.fault("ShipOrder", Fault::Fail(Status::internal("no truck")));
+    let waits = shop.place("k", by("u")).await.unwrap_err();
+    shop.stub.heal();
+    assert_eq!(shop.end_of(&order_of(&waits)).await?, OrderState::Done);
+    until(|| shop.stub.0.items.lock().unwrap().is_empty()).await;
+    shop.stub.add("b", 1);
+    shop.stub.fault("Charge", Fault::Fail(Status::invalid_argument("no such card")));
+    let refused = shop.place("l", by("u")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    shop.stub.fault("Charge", Fault::Lose);
+    shop.stub.fault("GetCharge", Fault::Fail(Status::unimplemented("as upstream")));
+    let stuck = shop.place("m", by("u")).await.unwrap_err();
+    assert_eq!(shop.end_of(&order_of(&stuck)).await?, OrderState::ToRefund);
+    let retry = RetryStuckOrderRequest { order_id: order_of(&stuck) };
+    shop.orders.retry_stuck_order(retry).await?;
+    assert_eq!(shop.end_of(&order_of(&stuck)).await?, OrderState::Voided);
+    let listed = ListOrdersRequest { user_id: "u".to_owned() };
+    assert_eq!(shop.orders.list_orders(listed).await?.into_inner().orders.len(), 2);
     Ok(())
 }
 

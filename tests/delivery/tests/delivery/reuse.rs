@@ -104,7 +104,7 @@ fn the_plain_manifest_survives_kustomize() -> anyhow::Result<()> {
                 policies.iter().filter(|policy| picks(&policy["spec"]["podSelector"], labels));
             assert_eq!(own.count(), 1, "{}", deployment["metadata"]);
         }
-        assert_eq!(addresses, 16);
+        assert_eq!(addresses, 20);
         let dns = serde_json::json!({ "k8s-app": "kube-dns" });
         for policy in all_of(&objects, "NetworkPolicy") {
             let name = &policy["metadata"]["name"];

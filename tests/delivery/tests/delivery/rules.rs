@@ -185,7 +185,7 @@ fn readme_calls() -> anyhow::Result<BTreeSet<(String, String)>> {
 #[test]
 fn the_call_graph_is_one_in_environment_policies_needs_and_readme() -> anyhow::Result<()> {
     let expected = readme_calls()?;
-    assert_eq!(expected.len(), 16, "{expected:?}");
+    assert_eq!(expected.len(), 20, "{expected:?}");
     for environment in ["default", "dev", "staging"] {
         let mut told = BTreeSet::new();
         let mut ports = BTreeMap::new();
