@@ -44,5 +44,5 @@ pub use crate::net::{HostPort, Peer};
 pub use crate::registry::Registry;
 pub use crate::run::{run, run_all};
 pub use crate::serve::{ServerHandle, spawn, spawn_inproc};
-pub use crate::server::Router;
+pub use crate::server::{Router, Stopping};
 pub use crate::timeout::Elapsed;

@@ -31,7 +31,12 @@ pub struct ServerHandle {
     drain: Drain,
     shutdown: Shutdown,
     accepting: Option<JoinHandle<()>>,
+    /// The task beside requests.
+    background: Option<JoinHandle<()>>,
 }
+
+/// The time that the task beside requests has after everything else.
+const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The durations of a graceful shutdown.
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +119,7 @@ async fn start(spec: ServiceSpec, env: &Env, router: &Router) -> anyhow::Result<
         drain: Drain::from_env(env)?,
         shutdown: Shutdown::default(),
         accepting: None,
+        background: None,
     })
 }
 
@@ -125,9 +131,9 @@ impl ServerHandle {
 
     /// Sets SERVING, now or once the service is ready.
     async fn become_ready(&mut self, router: &Router) {
-        if let Some(task) = router.background(self.shutdown.announced.clone()) {
-            let context = self.endpoint.context();
-            context.tasks.spawn(RequestContext::of_service(context.clone()).scope(task));
+        if let Some(task) = router.background(self.shutdown.stopping.clone()) {
+            let context = RequestContext::of_service(self.endpoint.context().clone());
+            self.background = Some(tokio::spawn(context.scope(task)));
         }
         let Some(health) = &self.health else { return };
         for (name, is_well) in router.statuses() {
@@ -170,6 +176,10 @@ impl ServerHandle {
         if tokio::time::timeout(self.drain.timeout, in_flight).await.is_err() {
             let left = self.shutdown.connections.len() + context.tasks.len();
             tracing::warn!(service.name = context.name, left, "gave up on {left} unfinished");
+        }
+        self.shutdown.stopping.given_up.cancel();
+        if let Some(background) = self.background.take() {
+            let _ = tokio::time::timeout(BACKGROUND_TIMEOUT, background).await;
         }
         if let Some(tracer) = &context.tracer {
             tracer.flush().await;

@@ -1,14 +1,14 @@
 //! Places orders: from the request to the answer, for the first request with a key and for those that repeat it.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use boutique_proto::OrderResult;
 use boutique_proto::ext::{ORDER_ID, OrderState};
-use boutique_service::{IdempotencyKey, already_logged, detach, time_left};
+use boutique_service::{IdempotencyKey, Stopping, already_logged, detach, time_left};
 use boutique_store::{EffectError, StoreError};
 use tokio::time::{Instant, sleep, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tracing::{error, info};
 
@@ -34,6 +34,34 @@ const SWEEP_COUNT: usize = 32;
 pub(crate) struct Checkout {
     clients: Clients,
     pub(crate) store: Arc<OrderStore>,
+    working: Arc<Working>,
+}
+
+/// The orders that this process works on, by id.
+#[derive(Default)]
+struct Working(Mutex<BTreeSet<String>>);
+
+/// An order that this process works on, until this is dropped.
+struct Work {
+    working: Arc<Working>,
+    id: String,
+}
+
+impl Working {
+    fn on(self: &Arc<Self>, id: &str) -> Work {
+        self.lock().insert(id.to_owned());
+        Work { working: self.clone(), id: id.to_owned() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.working.lock().remove(&self.id);
+    }
 }
 
 /// The key of an order, and where it comes from.
@@ -45,7 +73,7 @@ struct Key {
 
 impl Checkout {
     pub(crate) fn new(clients: Clients, store: OrderStore) -> Self {
-        Self { clients, store: Arc::new(store) }
+        Self { clients, store: Arc::new(store), working: Arc::default() }
     }
 
     /// Places an order, once for a key: that of the caller, or else the version of the cart.
@@ -90,6 +118,7 @@ impl Checkout {
         // In a task of its own: a caller who goes away, or whose time is up, leaves nothing half done.
         let checkout = self.clone();
         let work = detach(async move {
+            let _work = checkout.working.on(entry.id());
             let time_left = answer_by.saturating_duration_since(Instant::now());
             let card = Some(Card { number: card, time_left });
             let progress = advance(&checkout.clients, &checkout.store, entry, card).await;
@@ -217,9 +246,9 @@ impl Checkout {
     }
 
     /// Looks after orders that nobody works on, until the service stops: those whose steps failed, those whose outbox has
-    /// something left, and those that a replica left behind that is gone.
-    pub(crate) async fn look_after_orders(self, stopping: CancellationToken) {
-        while stopping.run_until_cancelled(sleep(SWEEP)).await.is_some() {
+    /// something left, and those that a replica left behind that is gone. What is not finished then is handed over.
+    pub(crate) async fn look_after_orders(self, stopping: Stopping) {
+        while stopping.begun.run_until_cancelled(sleep(SWEEP)).await.is_some() {
             // What cannot be read now is due at the next turn; its health says so.
             let due = self.store.take(SWEEP_COUNT, LEASE).await.unwrap_or_default();
             for entry in due {
@@ -227,10 +256,18 @@ impl Checkout {
                 detach(async move { checkout.resume(entry).await });
             }
         }
+        stopping.given_up.cancelled().await;
+        let left: Vec<String> = self.working.lock().iter().cloned().collect();
+        if !left.is_empty()
+            && let Err(cause) = self.store.hand_over(&left).await
+        {
+            error!("cannot hand over {} orders: {cause}", left.len());
+        }
     }
 
     async fn resume(&self, entry: Entry) {
         let id = entry.id().to_owned();
+        let _work = self.working.on(&id);
         info!(order.id = id, "resumed order {id}");
         match advance(&self.clients, &self.store, entry, None).await {
             Ok(Progress::Stored(entry, _)) => {

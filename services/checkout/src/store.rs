@@ -17,16 +17,16 @@ use self::redis::Redis;
 
 /// The one store of a process: the Redis that `ORDER_STORE_ADDR` names, or memory.
 pub(crate) enum OrderStore {
-    Memory(Memory),
-    Redis(Redis),
+    Memory(Box<Memory>),
+    Redis(Box<Redis>),
 }
 
 impl OrderStore {
     /// Reads `ORDER_STORE_ADDR`.
     pub(crate) fn from_env(env: &Env) -> Result<Self, EnvError> {
         Ok(match boutique_store::Redis::of_orders(env)? {
-            None => Self::Memory(Memory::default()),
-            Some(redis) => Self::Redis(Redis::new(redis)),
+            None => Self::Memory(Box::default()),
+            Some(redis) => Self::Redis(Box::new(Redis::new(redis))),
         })
     }
 
@@ -103,6 +103,15 @@ impl OrderStore {
         match self {
             Self::Memory(memory) => Ok(memory.take(count, lease)),
             Self::Redis(redis) => redis.take(count, lease).await,
+        }
+    }
+
+    /// Makes open orders due at once, for whoever takes them: this process ends before they do.
+    pub(crate) async fn hand_over(&self, ids: &[String]) -> Result<(), StoreError> {
+        match self {
+            // It ends with this process.
+            Self::Memory(_) => Ok(()),
+            Self::Redis(redis) => redis.hand_over(ids).await,
         }
     }
 

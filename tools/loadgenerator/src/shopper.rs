@@ -337,7 +337,8 @@ impl Shopper {
             (self.cart, self.unchecked) = (cart, Some(Before::Refusal));
             bail!("status {}", page.status);
         }
-        if !page.status.is_success() {
+        // 202: it goes on, and nobody knows how it ends.
+        if !page.status.is_success() || page.status == StatusCode::ACCEPTED {
             self.load.verdict.unknown();
             bail!("status {}", page.status);
         }
@@ -361,7 +362,7 @@ impl Shopper {
             self.cart = None;
             self.load.verdict.unknown();
         })?;
-        if page.status.is_success() {
+        if page.status.is_success() && page.status != StatusCode::ACCEPTED {
             self.cart = None;
             return Err(self.load.verdict.wrong("an expired card was accepted"));
         }

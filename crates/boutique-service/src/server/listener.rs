@@ -7,13 +7,14 @@ use tokio_util::task::TaskTracker;
 
 use super::admission::ConnectionLimits;
 use super::endpoint::Endpoint;
+use super::router::Stopping;
 use crate::tls::{ServerTls, Tls};
 
 /// The phases of a server's shutdown, for its listener and its connections.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shutdown {
-    /// Cancelled with the announcement, for what runs beside requests.
-    pub(crate) announced: CancellationToken,
+    /// The same for the task beside requests; it begins with the announcement.
+    pub(crate) stopping: Stopping,
     draining: CancellationToken,
     pub(super) aborted: CancellationToken,
     pub(crate) connections: TaskTracker,
@@ -23,11 +24,11 @@ impl Shutdown {
     /// Serves on, but ends each HTTP/1 connection with its next response, which says so: a client that is told sends
     /// no request into a connection that is about to close.
     pub(crate) fn announce(&self) {
-        self.announced.cancel();
+        self.stopping.begun.cancel();
     }
 
     pub(super) fn is_announced(&self) -> bool {
-        self.announced.is_cancelled()
+        self.stopping.begun.is_cancelled()
     }
 
     /// Accepts no new connections, and lets those that are open finish what is in flight.
@@ -43,6 +44,7 @@ impl Shutdown {
     /// Drops all connections.
     pub(crate) fn abort(&self) {
         self.announce();
+        self.stopping.given_up.cancel();
         self.drain();
         self.aborted.cancel();
     }

@@ -19,4 +19,4 @@ pub(crate) use admission::ConnectionLimits;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use health::{Check, Health};
 pub(crate) use listener::{Listener, Shutdown};
-pub use router::Router;
+pub use router::{Router, Stopping};

@@ -39,8 +39,17 @@ pub struct Router {
     background: Option<Background>,
 }
 
-/// Makes a task that runs beside requests until the token is cancelled.
-type Background = Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, ()> + Send + Sync>;
+/// Makes a task that runs beside requests.
+type Background = Arc<dyn Fn(Stopping) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// A graceful shutdown, as a task beside requests sees it.
+#[derive(Debug, Clone, Default)]
+pub struct Stopping {
+    /// Cancelled when it begins: no new work.
+    pub begun: CancellationToken,
+    /// Cancelled when all requests and detached work are finished, or are given up: the task has a second to end.
+    pub given_up: CancellationToken,
+}
 
 impl Router {
     /// Answers one gRPC service, as `into_server` of its generated module makes it.
@@ -128,21 +137,18 @@ impl Router {
         self
     }
 
-    /// Runs a task beside requests. Its token is cancelled at the start of a graceful shutdown, which waits for the task.
+    /// Runs a task beside requests, until a graceful shutdown has ended.
     #[must_use]
-    pub fn with_background<F>(
-        self,
-        task: impl Fn(CancellationToken) -> F + Send + Sync + 'static,
-    ) -> Self
+    pub fn with_background<F>(self, task: impl Fn(Stopping) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Self { background: Some(Arc::new(move |token| Box::pin(task(token)))), ..self }
+        Self { background: Some(Arc::new(move |stopping| Box::pin(task(stopping)))), ..self }
     }
 
     /// Makes the task that runs beside requests, if there is one.
-    pub(crate) fn background(&self, token: CancellationToken) -> Option<BoxFuture<'static, ()>> {
-        self.background.as_ref().map(|make| make(token))
+    pub(crate) fn background(&self, stopping: Stopping) -> Option<BoxFuture<'static, ()>> {
+        self.background.as_ref().map(|make| make(stopping))
     }
 
     /// Returns the names of health with a status of their own.

@@ -28,6 +28,7 @@ pub(crate) struct Redis {
     get: Script,
     list: Script,
     take: Script,
+    hand_over: Script,
     stuck: Script,
 }
 
@@ -45,6 +46,7 @@ impl Redis {
             get: Script::new(include_str!("redis/get.lua")),
             list: Script::new(include_str!("redis/list.lua")),
             take: Script::new(include_str!("redis/take.lua")),
+            hand_over: Script::new(include_str!("redis/hand_over.lua")),
             stuck: Script::new(include_str!("redis/stuck.lua")),
         }
     }
@@ -137,6 +139,12 @@ impl Redis {
         let mut call = self.take.key(name("open", ""));
         call.arg(name("order:", "")).arg(count).arg(millis(lease));
         entries(self.run(&call).await?)
+    }
+
+    pub(super) async fn hand_over(&self, ids: &[String]) -> Result<(), StoreError> {
+        let mut call = self.hand_over.key(name("open", ""));
+        call.arg(ids);
+        self.run(&call).await
     }
 
     pub(super) async fn stuck(&self, count: usize) -> Result<Vec<Entry>, StoreError> {

@@ -351,6 +351,32 @@ async fn order_outlives_a_checkout_that_is_killed() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A checkout that is stopped, and cannot finish an order in time, hands it over at once.
+#[tokio::test]
+async fn stopped_checkout_hands_its_orders_over() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[])?;
+    let mut shop = Shop::with(Stub::with_items(&[("a", 1)]), Some(&redis)).await?;
+    shop.env.set("DRAIN_TIMEOUT", "100ms");
+    shop.env.set("SHIPPING_TIMEOUT", "30s");
+    shop.restart().await?;
+    shop.stub.stage(&["ShipOrder"], 2);
+    let caller = {
+        let mut checkout = shop.checkout.clone();
+        tokio::spawn(async move { checkout.place_order(by("u")).await.map(drop) })
+    };
+    until(|| shop.stub.count("ShipOrder") == 1).await;
+    let stopped = std::mem::replace(&mut shop.replica, serve(SERVICE, &shop.env, routes).await?);
+    stopped.stop().await;
+    let began = std::time::Instant::now();
+    shop.stub.0.stages.lock().unwrap().clear();
+    until(|| shop.stub.0.items.lock().unwrap().is_empty()).await;
+    // By the lease alone it would be ten seconds.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert_eq!((shop.stub.charges(), shop.stub.0.parcels.lock().unwrap().len()), (1, 1));
+    drop(caller);
+    Ok(())
+}
+
 #[tokio::test]
 async fn mail_outlives_an_outage_and_a_checkout_that_is_killed() -> anyhow::Result<()> {
     let redis = RedisServer::start(&[])?;
