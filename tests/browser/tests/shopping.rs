@@ -115,9 +115,15 @@ async fn shop(client: &Client, base: &str, name: &str) -> anyhow::Result<()> {
     says(client, "€43.31").await?;
     look(client, &format!("{name}-4-order")).await?;
 
+    click(client, "a[href='/orders']").await?;
+    says(client, "Your orders").await?;
+    look(client, &format!("{name}-5-orders")).await?;
+    click(client, "a[href^='/orders/']").await?;
+    says(client, "Your order is complete!").await?;
+
     client.goto(&format!("{base}product/NOPE")).await?;
     says(client, "Uh, oh!").await?;
-    look(client, &format!("{name}-5-error")).await?;
+    look(client, &format!("{name}-6-error")).await?;
     Ok(())
 }
 
