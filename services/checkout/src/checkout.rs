@@ -14,8 +14,9 @@ use tracing::{error, info};
 
 use crate::clients::Clients;
 use crate::domain::Refusal;
-use crate::fulfillment::{Card, LEASE, Progress, advance, deliver};
+use crate::fulfillment::{Card, LEASE, Progress, advance};
 use crate::order::Order;
+use crate::outbox::deliver;
 use crate::saga::{Step, step};
 use crate::store::{Entry, Next, Opened, OrderStore, holds_cart};
 

@@ -1,17 +1,11 @@
-//! Takes the steps of orders that are stored, and has their outboxes delivered.
+//! Takes the steps of orders that are stored, up to the outbox.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use boutique_proto::ext::{
-    GetChargeRequest, OutboxEvent, RemoveItemsRequest, StoredOrder, VoidChargeRequest,
-};
-use boutique_proto::{
-    CartItem, ChargeRequest, CreditCardInfo, EmptyCartRequest, OrderResult,
-    SendOrderConfirmationRequest, ShipOrderRequest,
-};
-use boutique_service::{IdempotencyKey, detach, was_not_processed, with_deadline};
+use boutique_proto::ext::{GetChargeRequest, OrderState, StoredOrder, VoidChargeRequest};
+use boutique_proto::{CartItem, ChargeRequest, CreditCardInfo, OrderResult, ShipOrderRequest};
+use boutique_service::{IdempotencyKey, was_not_processed, with_deadline};
 use boutique_store::StoreError;
-use tokio::time::timeout;
 use tonic::{Code, Request, Status};
 use tracing::{error, info, warn};
 
@@ -23,12 +17,8 @@ use crate::store::{Entry, Next, OrderStore};
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 /// The first time and the longest time between two attempts at a step that the order waits for.
 const STEP_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-/// The same for the outbox.
-const OUTBOX_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// The time after which nothing is tried any more, unless somebody has looked into it.
 const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
-/// The time in which most mails are sent.
-const QUICK: Duration = Duration::from_millis(100);
 /// The attempts to ship before the order waits, and the pause between two of them.
 const SHIP_ATTEMPTS: u32 = 3;
 const SHIP_PAUSE: Duration = Duration::from_millis(100);
@@ -117,62 +107,8 @@ pub(crate) async fn advance(
     }
 }
 
-/// Delivers what is in the outbox of an order, and stores what was delivered. Returns once the cart is emptied; the rest
-/// goes on by itself.
-pub(crate) async fn deliver(
-    clients: &Clients,
-    store: &std::sync::Arc<OrderStore>,
-    mut entry: Entry,
-) -> tokio::task::JoinHandle<()> {
-    let has = |event: OutboxEvent| entry.order.outbox.contains(&event.into());
-    let mail = has(OutboxEvent::Confirmation).then(|| {
-        let (clients, order) = (clients.clone(), entry.order.clone());
-        detach(async move { confirm(&clients, order).await })
-    });
-    let is_emptied = has(OutboxEvent::Cart) && empty_cart(clients, &entry).await;
-    let store = store.clone();
-    detach(async move {
-        if is_emptied {
-            saga::apply(&mut entry.order, Outcome::Delivered(OutboxEvent::Cart));
-        }
-        if let Some(mut mail) = mail {
-            let mut sent = timeout(QUICK, &mut mail).await;
-            if sent.is_err() {
-                // The cart is free for the next order, however long the mail takes.
-                if !save(&store, &mut entry, Next::Due(LEASE)).await {
-                    return;
-                }
-                sent = Ok(mail.await);
-            }
-            if matches!(sent, Ok(Ok(true))) {
-                saga::apply(&mut entry.order, Outcome::Delivered(OutboxEvent::Confirmation));
-            }
-        }
-        let next = if saga::step(&entry.order) == Step::Rest {
-            Next::Closed
-        } else {
-            another_attempt(&mut entry.order, OUTBOX_RETRY)
-        };
-        if next == Next::Stuck {
-            let id = entry.id();
-            error!(order.id = id, "gave up on what order {id} has others do, after a day");
-        }
-        save(&store, &mut entry, next).await;
-    })
-}
-
-/// Stores what was delivered for an order. Returns false if that is not possible, or somebody else delivers it.
-async fn save(store: &OrderStore, entry: &mut Entry, next: Next) -> bool {
-    store.save(entry, next).await.unwrap_or_else(|cause| {
-        let id = entry.id();
-        warn!(order.id = id, "cannot store what was delivered for order {id}: {cause}");
-        false
-    })
-}
-
 /// What becomes of an order in a state that it has just reached.
 fn after(order: &StoredOrder) -> Next {
-    use boutique_proto::ext::OrderState;
     match order.state() {
         OrderState::Voided => Next::Freed,
         OrderState::ToRefund => Next::Stuck,
@@ -185,7 +121,10 @@ fn after(order: &StoredOrder) -> Next {
 }
 
 /// Counts an attempt, and returns when there is another one.
-fn another_attempt(order: &mut StoredOrder, (first, longest): (Duration, Duration)) -> Next {
+pub(crate) fn another_attempt(
+    order: &mut StoredOrder,
+    (first, longest): (Duration, Duration),
+) -> Next {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let placed = Duration::from_millis(u64::try_from(order.placed_at).unwrap_or_default());
     if now.saturating_sub(placed) > GIVE_UP {
@@ -197,7 +136,6 @@ fn another_attempt(order: &mut StoredOrder, (first, longest): (Duration, Duratio
 }
 
 fn log(entry: &Entry) {
-    use boutique_proto::ext::OrderState;
     let (id, transaction) = (entry.id(), &entry.order.transaction_id);
     match entry.order.state() {
         OrderState::Done => {
@@ -230,7 +168,7 @@ fn log(entry: &Entry) {
 }
 
 /// A request of a step, whose key is the order's id.
-fn keyed<T>(entry: &Entry, message: T) -> Request<T> {
+pub(crate) fn keyed<T>(entry: &Entry, message: T) -> Request<T> {
     match IdempotencyKey::parse(entry.id()) {
         Some(key) => key.request(message),
         None => Request::new(message),
@@ -319,36 +257,6 @@ async fn ship(clients: &Clients, entry: &Entry) -> Result<Outcome, Status> {
     }
 }
 
-/// Takes what was ordered out of the cart; where the cart service cannot, empties it. Returns true if that is done.
-async fn empty_cart(clients: &Clients, entry: &Entry) -> bool {
-    let user_id = entry.order.user_id.clone();
-    let items = entry.order.order.as_ref().map(items).unwrap_or_default();
-    let request = RemoveItemsRequest { user_id: user_id.clone(), items };
-    let mut emptied = clients.carts.remove_items_with_metadata(keyed(entry, request)).await;
-    if emptied.as_ref().is_err_and(|status| status.code() == Code::Unimplemented) {
-        let emptying = clients.cart.empty_cart(EmptyCartRequest { user_id }).await;
-        emptied = emptying.map(tonic::Response::new);
-    }
-    if let Err(cause) = &emptied {
-        let (id, cause) = (entry.id(), go_style_message(cause));
-        warn!(order.id = id, error = cause, "left the cart of order {id} as it was for now");
-    }
-    emptied.is_ok()
-}
-
-/// Has the confirmation of an order sent. Returns true if that is done.
-async fn confirm(clients: &Clients, order: StoredOrder) -> bool {
-    let entry = Entry { order, revision: 0 };
-    let StoredOrder { email, order, .. } = entry.order.clone();
-    let request = keyed(&entry, SendOrderConfirmationRequest { email, order });
-    let sent = clients.email.send_order_confirmation_with_metadata(request).await;
-    if let Err(cause) = &sent {
-        let (id, cause) = (entry.id(), go_style_message(cause));
-        warn!(order.id = id, error = cause, "sent no confirmation of order {id} for now");
-    }
-    sent.is_ok()
-}
-
-fn items(order: &OrderResult) -> Vec<CartItem> {
+pub(crate) fn items(order: &OrderResult) -> Vec<CartItem> {
     order.items.iter().filter_map(|line| line.item.clone()).collect()
 }

@@ -7,6 +7,7 @@ mod domain;
 mod fulfillment;
 mod grpc;
 mod order;
+mod outbox;
 mod saga;
 mod store;
 
