@@ -85,13 +85,8 @@ impl Checkout {
     ) -> Result<OrderResult, Status> {
         let deadline = Instant::now() + time_left().unwrap_or(LONGEST_WAIT);
         let answer_by = deadline - ANSWER_MARGIN;
-        let user = &order.buyer.user_id;
-        if let Some(key) = key
-            && let Some(known) = self.store.find(user, key.as_str()).await.map_err(status)?
-        {
-            let is_same = known.order.fingerprint == order.fingerprint(key.as_str())
-                && !self.is_another_cart(&known, &order).await?;
-            return self.repeat(&known, is_same, true, answer_by).await;
+        if let Some(answer) = self.order_of_key(&order, key, answer_by).await? {
+            return Ok(answer);
         }
         let (entry, card) = loop {
             let Some(cart) = order.cart(&self.clients).await? else {
@@ -134,6 +129,22 @@ impl Checkout {
         }
     }
 
+    /// The answer to a request whose key has an order already.
+    async fn order_of_key(
+        &self,
+        order: &Order,
+        key: Option<&IdempotencyKey>,
+        answer_by: Instant,
+    ) -> Result<Option<OrderResult>, Status> {
+        let Some(key) = key else { return Ok(None) };
+        let user = &order.buyer.user_id;
+        let known = self.store.find(user, key.as_str()).await.map_err(status)?;
+        let Some(known) = known else { return Ok(None) };
+        let is_same = known.order.fingerprint == order.fingerprint(key.as_str())
+            && !self.is_another_cart(&known, order).await?;
+        self.repeat(&known, is_same, true, answer_by).await.map(Some)
+    }
+
     /// Answers a request with the key of an order that is there already.
     async fn repeat(
         &self,
@@ -163,13 +174,16 @@ impl Checkout {
         Ok(version.is_some_and(|version| version != known.order.cart_version))
     }
 
-    /// The cart of a request without a key may be empty because the same request was there before.
+    /// The cart may be empty because the same request was there before, with the same key or without one.
     async fn order_of_empty_cart(
         &self,
         order: &Order,
         key: Option<&IdempotencyKey>,
         answer_by: Instant,
     ) -> Result<OrderResult, Status> {
+        if let Some(answer) = self.order_of_key(order, key, answer_by).await? {
+            return Ok(answer);
+        }
         if key.is_none() {
             let latest = self.store.list(&order.buyer.user_id, 1).await.map_err(status)?;
             if let Some(latest) = latest.into_iter().next()

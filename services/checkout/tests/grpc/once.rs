@@ -35,6 +35,8 @@ impl Shop {
     async fn at(stub: Stub, store: Option<&str>) -> anyhow::Result<Self> {
         let (mut env, around) = stub.start().await?;
         for (name, value) in [
+            // On a busy machine, too.
+            ("READ_TIMEOUT", "10s"),
             ("PAYMENT_TIMEOUT", "300ms"),
             ("PAYMENT_VOID_TIMEOUT", "300ms"),
             ("SHIPPING_TIMEOUT", "300ms"),
@@ -122,6 +124,30 @@ async fn double_click_charges_once_with_and_without_a_key() -> anyhow::Result<()
             let again = shop.place(key, request("EUR")).await?;
             assert_eq!(again, orders[0]);
             assert_eq!((shop.stub.charges(), shop.stub.0.mailed.lock().unwrap().len()), (1, 1));
+        }
+    }
+    Ok(())
+}
+
+/// The second click reads the cart when the first one has emptied it.
+#[tokio::test]
+async fn second_click_that_finds_the_cart_empty_finds_the_order() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[])?;
+    for key in ["token-1", ""] {
+        for shop in Shop::both(&redis, &[("a", 2)]).await? {
+            shop.stub.stage(&["GetCart"], 2);
+            let barrier = shop.stub.0.stages.lock().unwrap()["GetCart"].clone();
+            let second = shop.place(key, by("u"));
+            let first = async {
+                until(|| shop.stub.count("GetCart") == 1).await;
+                shop.stub.0.stages.lock().unwrap().clear();
+                let placed = shop.place(key, by("u")).await;
+                barrier.wait().await;
+                placed
+            };
+            let (first, second) = tokio::join!(first, second);
+            assert_eq!(first?, second?);
+            assert_eq!(shop.stub.charges(), 1);
         }
     }
     Ok(())
