@@ -37,6 +37,10 @@ async fn open(env: &mut Env, registry: &mut Registry) -> anyhow::Result<Vec<Serv
         Some(_) => "in Redis (REDIS_ADDR)",
         None => "in memory (REDIS_ADDR would keep them)",
     };
+    let orders = match env.get("ORDER_STORE_ADDR") {
+        Some(_) => "in Redis (ORDER_STORE_ADDR)",
+        None => "in memory (ORDER_STORE_ADDR would keep them)",
+    };
     let mail = match env.get("SMTP_URL") {
         Some(_) => "by SMTP (SMTP_URL)",
         None => "in the log (SMTP_URL would send it)",
@@ -49,6 +53,7 @@ async fn open(env: &mut Env, registry: &mut Registry) -> anyhow::Result<Vec<Serv
         std::io::stdout(),
         "Online Boutique in Rust: ten services, one process\n\
          \x20 carts  {carts}\n\
+         \x20 orders {orders}\n\
          \x20 mail   {mail}\n\
          \x20 stop   Ctrl-C\n\
          \x20 open   http://localhost:{port}{path}/",

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use boutique_proto::OrderResult;
-use boutique_proto::ext::{ORDER_ID, OrderState};
+use boutique_proto::ext::{ORDER_ID, OrderState, StoredOrder};
+use boutique_proto::{CreditCardInfo, OrderResult};
 use boutique_service::{IdempotencyKey, Stopping, already_logged, detach, time_left};
 use boutique_store::{EffectError, StoreError};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -65,6 +65,17 @@ impl Drop for Work {
     }
 }
 
+/// What became of an order that was to be stored.
+enum Settled {
+    Answered(Result<OrderResult, Status>),
+    /// It goes on, or somebody else has taken it over.
+    Open,
+    /// There is one with its key.
+    Known(Entry),
+    /// The user's latest one still holds the cart.
+    Busy(Entry),
+}
+
 /// The key of an order, and where it comes from.
 struct Key {
     text: String,
@@ -88,7 +99,7 @@ impl Checkout {
         if let Some(answer) = self.order_of_key(&order, key, answer_by).await? {
             return Ok(answer);
         }
-        let (entry, card) = loop {
+        loop {
             let Some(cart) = order.cart(&self.clients).await? else {
                 return self.order_of_empty_cart(&order, key, answer_by).await;
             };
@@ -99,34 +110,48 @@ impl Checkout {
             }
             let stored = prepared.into_stored(&key.text);
             let (fingerprint, version) = (stored.fingerprint.clone(), stored.cart_version.clone());
-            match self.store.open(stored, LEASE).await.map_err(status)? {
-                Opened::New(entry) => break (entry, order.card),
-                Opened::Known(known) => {
-                    let is_same = known.order.fingerprint == fingerprint
-                        && known.order.cart_version == version;
-                    return self.repeat(&known, is_same, key.is_explicit, answer_by).await;
-                }
-                // What that one ordered is in the cart still; then it is not.
-                Opened::Busy(other) => self.wait_for_cart(&other, answer_by).await?,
+            // In a task of its own: a caller who goes away, or whose time is up, leaves nothing half done.
+            let (checkout, card) = (self.clone(), order.card.clone());
+            let work = detach(async move { checkout.settle(stored, card, answer_by).await });
+            match timeout_at(answer_by, work).await {
+                Ok(Ok(settled)) => match settled? {
+                    Settled::Answered(answer) => return answer,
+                    // Somebody else has the order now, or has to find out what became of it.
+                    Settled::Open => {
+                        return self.wait(&order.buyer.user_id, &order.id, answer_by).await;
+                    }
+                    Settled::Known(known) => {
+                        let is_same = known.order.fingerprint == fingerprint
+                            && known.order.cart_version == version;
+                        return self.repeat(&known, is_same, key.is_explicit, answer_by).await;
+                    }
+                    // What that one ordered is in the cart still; then it is not.
+                    Settled::Busy(other) => self.wait_for_cart(&other, answer_by).await?,
+                },
+                Ok(Err(_panic)) => return Err(pending(Code::Internal, &order.id)),
+                Err(_elapsed) => return Err(pending(Code::DeadlineExceeded, &order.id)),
             }
-        };
-        let (user, id) = (entry.order.user_id.clone(), entry.id().to_owned());
-        // In a task of its own: a caller who goes away, or whose time is up, leaves nothing half done.
-        let checkout = self.clone();
-        let work = detach(async move {
-            let _work = checkout.working.on(entry.id());
-            let time_left = answer_by.saturating_duration_since(Instant::now());
-            let card = Some(Card { number: card, time_left });
-            let progress = advance(&checkout.clients, &checkout.store, entry, card).await;
-            checkout.answer(progress).await
-        });
-        match timeout_at(answer_by, work).await {
-            Ok(Ok(Some(answer))) => answer,
-            // Somebody else has the order now, or has to find out what became of it.
-            Ok(Ok(None)) => self.wait(&user, &id, answer_by).await,
-            Ok(Err(_panic)) => Err(pending(Code::Internal, &id)),
-            Err(_elapsed) => Err(pending(Code::DeadlineExceeded, &id)),
         }
+    }
+
+    /// Stores an order, and takes its steps.
+    async fn settle(
+        &self,
+        stored: StoredOrder,
+        card: CreditCardInfo,
+        answer_by: Instant,
+    ) -> Result<Settled, Status> {
+        let entry = match self.store.open(stored, LEASE).await.map_err(status)? {
+            Opened::New(entry) => entry,
+            Opened::Known(known) => return Ok(Settled::Known(known)),
+            Opened::Busy(other) => return Ok(Settled::Busy(other)),
+        };
+        let _work = self.working.on(entry.id());
+        let time_left = answer_by.saturating_duration_since(Instant::now());
+        let card = Some(Card { number: card, time_left });
+        let progress = advance(&self.clients, &self.store, entry, card).await;
+        let answer = self.answer(progress).await;
+        Ok(answer.map_or(Settled::Open, Settled::Answered))
     }
 
     /// The answer to a request whose key has an order already.

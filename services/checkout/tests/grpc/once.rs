@@ -9,7 +9,7 @@ use boutique_proto::ext::{
 };
 use boutique_proto::{OrderResult, PlaceOrderRequest};
 use boutique_service::{Env, IdempotencyKey, ServerHandle};
-use boutique_test::{RedisServer, connect, serve};
+use boutique_test::{FaultyProxy, RedisServer, connect, serve};
 use checkoutservice::{SERVICE, routes};
 use tonic::{Code, Request, Status};
 
@@ -400,6 +400,27 @@ async fn stopped_checkout_hands_its_orders_over() -> anyhow::Result<()> {
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     assert_eq!((shop.stub.charges(), shop.stub.0.parcels.lock().unwrap().len()), (1, 1));
     drop(caller);
+    Ok(())
+}
+
+/// A caller who goes away while the order is stored: nobody has to take it over.
+#[tokio::test]
+async fn order_that_is_being_stored_survives_its_caller() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[])?;
+    let proxy = FaultyProxy::start(redis.address()).await?;
+    let store = format!("{},connectTimeout=20000,asyncTimeout=20000", proxy.address());
+    let shop = Shop::at(Stub::with_items(&[("a", 1)]), Some(&store)).await?;
+    proxy.set(boutique_test::Fault::Delay(Duration::from_millis(300)));
+    let mut checkout = shop.checkout.clone();
+    let caller = tokio::spawn(async move { checkout.place_order(by("u")).await.map(drop) });
+    until(|| shop.stub.count("Convert") == 2).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    caller.abort();
+    let began = std::time::Instant::now();
+    until(|| shop.stub.0.mailed.lock().unwrap().len() == 1).await;
+    // By the lease alone it would be ten seconds, and the order would be voided.
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(shop.stub.charges(), 1);
     Ok(())
 }
 
