@@ -48,11 +48,8 @@ impl CartService for Carts {
             .into_iter()
             .map(|line| CartItem { product_id: line.product_id, quantity: line.quantity })
             .collect();
-        let mut response = Response::new(Cart { user_id: user.into_string(), items });
-        if let Some(version) = cart.version.and_then(|version| version.parse().ok()) {
-            response.metadata_mut().insert(CART_VERSION, version);
-        }
-        Ok(response)
+        let response = Response::new(Cart { user_id: user.into_string(), items });
+        Ok(with_version(response, cart.version))
     }
 
     async fn empty_cart(
@@ -63,6 +60,14 @@ impl CartService for Carts {
         self.store.empty(&user).await?;
         Ok(Response::new(Empty {}))
     }
+}
+
+/// Tells the version of the cart in the metadata.
+fn with_version<T>(mut response: Response<T>, version: Option<String>) -> Response<T> {
+    if let Some(version) = version.and_then(|version| version.parse().ok()) {
+        response.metadata_mut().insert(CART_VERSION, version);
+    }
+    response
 }
 
 #[tonic::async_trait]
@@ -80,8 +85,9 @@ impl ext::carts_server::Carts for Carts {
         let lines = items.into_iter().map(|item| NewLine::parse(item.product_id, item.quantity));
         let lines: Vec<NewLine> = lines.collect::<Result<_, _>>()?;
         let change = Change::new(key.as_ref(), &lines);
-        self.store.remove(&user, &lines, &change).await?;
-        Ok(IdempotencyKey::confirm(key.as_ref(), Empty {}))
+        let version = self.store.remove(&user, &lines, &change).await?;
+        let response = IdempotencyKey::confirm(key.as_ref(), Empty {});
+        Ok(with_version(response, version))
     }
 }
 

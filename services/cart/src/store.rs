@@ -25,6 +25,11 @@ fn generation() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
+/// The version of a cart of this generation after so many changes.
+fn version(generation: &str, changes: impl std::fmt::Display) -> String {
+    format!("{generation}-{changes}")
+}
+
 /// The one store of a process.
 pub(crate) enum Store {
     Memory(Memory),
@@ -53,13 +58,13 @@ impl Store {
         }
     }
 
-    /// Takes quantities of products out of a user's cart.
+    /// Takes quantities of products out of a user's cart, and returns its version without them.
     pub(crate) async fn remove(
         &self,
         user: &UserId,
         lines: &[NewLine],
         change: &Change,
-    ) -> Result<(), CartError> {
+    ) -> Result<Option<String>, CartError> {
         match self {
             Self::Memory(memory) => Ok(memory.remove(user, lines, change)?),
             Self::Redis(redis) => redis.remove(user, lines, change).await,

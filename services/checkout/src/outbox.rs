@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use boutique_proto::ext::{OutboxEvent, RemoveItemsRequest, StoredOrder};
+use boutique_proto::ext::{CART_VERSION, OutboxEvent, RemoveItemsRequest, StoredOrder};
 use boutique_proto::{EmptyCartRequest, SendOrderConfirmationRequest};
 use boutique_service::detach;
 use tokio::time::timeout;
@@ -34,10 +34,11 @@ pub(crate) async fn deliver(
         let (clients, order) = (clients.clone(), entry.order.clone());
         detach(async move { confirm(&clients, order).await })
     });
-    let is_emptied = has(OutboxEvent::Cart) && empty_cart(clients, &entry).await;
+    let emptied = if has(OutboxEvent::Cart) { empty_cart(clients, &entry).await } else { None };
     let store = store.clone();
     detach(async move {
-        if is_emptied {
+        if let Some(version) = emptied {
+            entry.order.emptied_cart_version = version;
             saga::apply(&mut entry.order, Outcome::Delivered(OutboxEvent::Cart));
         }
         if let Some(mut mail) = mail {
@@ -75,8 +76,9 @@ async fn save(store: &OrderStore, entry: &mut Entry, next: Next) -> bool {
     })
 }
 
-/// Takes what was ordered out of the cart; where the cart service cannot, empties it. Returns true if that is done.
-async fn empty_cart(clients: &Clients, entry: &Entry) -> bool {
+/// Takes what was ordered out of the cart; where the cart service cannot, empties it. Returns the version of the cart
+/// without it, if that is done; the version is empty where the cart service knows none.
+async fn empty_cart(clients: &Clients, entry: &Entry) -> Option<String> {
     let user_id = entry.order.user_id.clone();
     let items = entry.order.order.as_ref().map(items).unwrap_or_default();
     let request = RemoveItemsRequest { user_id: user_id.clone(), items };
@@ -85,11 +87,17 @@ async fn empty_cart(clients: &Clients, entry: &Entry) -> bool {
         let emptying = clients.cart.empty_cart(EmptyCartRequest { user_id }).await;
         emptied = emptying.map(tonic::Response::new);
     }
-    if let Err(cause) = &emptied {
-        let (id, cause) = (entry.id(), go_style_message(cause));
-        warn!(order.id = id, error = cause, "left the cart of order {id} as it was for now");
+    match emptied {
+        Ok(answer) => {
+            let version = answer.metadata().get(CART_VERSION);
+            Some(version.and_then(|text| text.to_str().ok()).unwrap_or_default().to_owned())
+        }
+        Err(cause) => {
+            let (id, cause) = (entry.id(), go_style_message(&cause));
+            warn!(order.id = id, error = cause, "left the cart of order {id} as it was for now");
+            None
+        }
     }
-    emptied.is_ok()
 }
 
 /// Has the confirmation of an order sent. Returns true if that is done.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use super::generation;
+use super::{generation, version};
 use crate::change::Change;
 use crate::domain::{self, Cart, Line, NewLine, Refusal, UserId};
 
@@ -76,7 +76,7 @@ impl Memory {
             carts.remove(user.as_str());
             return None;
         }
-        let version = Some(format!("{}-{}", cart.generation, cart.changes));
+        let version = Some(version(&cart.generation, cart.changes));
         Some(Cart { lines: cart.lines.clone(), version })
     }
 
@@ -85,14 +85,14 @@ impl Memory {
         user: &UserId,
         lines: &[NewLine],
         change: &Change,
-    ) -> Result<(), Refusal> {
-        if let Some(mut cart) = self.lock().get_mut(user.as_str())
-            && Kept::begin(&mut cart.removed, change)?
-        {
+    ) -> Result<Option<String>, Refusal> {
+        let mut carts = self.lock();
+        let Some(mut cart) = carts.get_mut(user.as_str()) else { return Ok(None) };
+        if Kept::begin(&mut cart.removed, change)? {
             domain::remove(&mut cart.lines, lines);
             cart.changes += 1;
         }
-        Ok(())
+        Ok(Some(version(&cart.generation, cart.changes)))
     }
 
     pub(crate) fn empty(&self, user: &UserId) {

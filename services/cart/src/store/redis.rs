@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use boutique_store::{Contact, Link, Repeat, StoreError, watch};
 use prost::Message as _;
-use redis::{Script, ScriptInvocation};
+use redis::{FromRedisValue, Script, ScriptInvocation};
 
 use crate::change::Change;
 use crate::domain::{Cart, Line, MAX_LINES, MAX_QUANTITY, NewLine, Refusal, UserId};
-use crate::store::{CartError, generation};
+use crate::store::{CartError, generation, version};
 
 pub(crate) struct Redis {
     redis: Arc<boutique_store::Redis>,
@@ -54,7 +54,7 @@ impl Redis {
             .arg(line.line().quantity)
             .arg(MAX_LINES)
             .arg(MAX_QUANTITY);
-        self.run(&call, change).await
+        done(self.run(&call, change).await?)
     }
 
     pub(crate) async fn remove(
@@ -62,12 +62,14 @@ impl Redis {
         user: &UserId,
         lines: &[NewLine],
         change: &Change,
-    ) -> Result<(), CartError> {
+    ) -> Result<Option<String>, CartError> {
         let mut call = self.change(&self.remove, user, change);
         for line in lines.iter().map(NewLine::line) {
             call.arg(&line.product_id).arg(line.quantity);
         }
-        self.run(&call, change).await
+        let (code, generation, changes): (i32, String, String) = self.run(&call, change).await?;
+        done(code)?;
+        Ok((!generation.is_empty()).then(|| version(&generation, &changes)))
     }
 
     /// A call of a script, with what every change has.
@@ -82,23 +84,21 @@ impl Redis {
         call
     }
 
-    async fn run(&self, call: &ScriptInvocation<'_>, change: &Change) -> Result<(), CartError> {
+    async fn run<T: FromRedisValue>(
+        &self,
+        call: &ScriptInvocation<'_>,
+        change: &Change,
+    ) -> Result<T, CartError> {
         // Made once more without a key, it would be made twice.
         let repeat = if change.key.is_empty() { Repeat::NotProcessed } else { Repeat::Always };
         let run = |mut link: Link| async move { call.invoke_async(&mut link).await };
-        match self.redis.run(repeat, run).await? {
-            0 => Ok(()),
-            1 => Err(Refusal::FullLine.into()),
-            2 => Err(Refusal::FullCart.into()),
-            4 => Err(Refusal::OtherChange.into()),
-            _ => Err(StoreError::Unreadable("the data is not a cart".into()).into()),
-        }
+        Ok(self.redis.run(repeat, run).await?)
     }
 
     pub(crate) async fn get(&self, user: &UserId) -> Result<Option<Cart>, CartError> {
         let call = &self.get.key(user.as_str());
         let ask = |mut link: Link| async move { call.invoke_async(&mut link).await };
-        let (data, generation, version): (Option<Vec<u8>>, Option<String>, Option<String>) =
+        let (data, generation, changes): (Option<Vec<u8>>, Option<String>, Option<String>) =
             self.redis.run(Repeat::Always, ask).await?;
         let Some(data) = data else { return Ok(None) };
         let cart = boutique_proto::Cart::decode(data.as_slice())
@@ -111,7 +111,7 @@ impl Redis {
                 None => lines.push(Line { product_id: item.product_id, quantity: item.quantity }),
             }
         }
-        let version = generation.zip(version).map(|(of, version)| format!("{of}-{version}"));
+        let version = generation.zip(changes).map(|(of, changes)| version(&of, &changes));
         Ok(Some(Cart { lines, version }))
     }
 
@@ -121,6 +121,17 @@ impl Redis {
         let call = &call;
         let run = |mut link: Link| async move { call.invoke_async::<()>(&mut link).await };
         Ok(self.redis.run(Repeat::Always, run).await?)
+    }
+}
+
+/// The outcome of a change, by the code that its script answers.
+fn done(code: i32) -> Result<(), CartError> {
+    match code {
+        0 => Ok(()),
+        1 => Err(Refusal::FullLine.into()),
+        2 => Err(Refusal::FullCart.into()),
+        4 => Err(Refusal::OtherChange.into()),
+        _ => Err(StoreError::Unreadable("the data is not a cart".into()).into()),
     }
 }
 

@@ -44,6 +44,20 @@ pub(crate) fn holds_cart(order: &StoredOrder) -> bool {
     }
 }
 
+/// Returns true if an order of this version of the cart has to wait for another order of its user: because that one holds
+/// the cart, or because the cart was read before what that one ordered was taken out.
+pub(super) fn is_behind(cart_version: &str, other: &StoredOrder) -> bool {
+    let parse = |version: &str| -> Option<(String, u64)> {
+        let (generation, number) = version.rsplit_once('-')?;
+        Some((generation.to_owned(), number.parse().ok()?))
+    };
+    let is_before = match (parse(cart_version), parse(&other.emptied_cart_version)) {
+        (Some((own, read)), Some((same, emptied))) => own == same && read < emptied,
+        (None, _) | (_, None) => false,
+    };
+    holds_cart(other) || is_before
+}
+
 /// What happens to an order after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -66,4 +80,31 @@ pub(crate) enum Opened {
     Known(Entry),
     /// The user's latest order still holds the cart; nothing is stored.
     Busy(Entry),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cart_that_was_read_before_it_was_emptied_is_behind() {
+        let emptied = |version: &str| {
+            let mut other =
+                StoredOrder { emptied_cart_version: version.to_owned(), ..Default::default() };
+            other.set_state(OrderState::Done);
+            other
+        };
+        for (read, version, expected) in [
+            ("g-4", "g-5", true),
+            ("g-9", "g-10", true),
+            ("g-5", "g-5", false),
+            ("g-6", "g-5", false),
+            ("h-4", "g-5", false),
+            ("", "g-5", false),
+            ("g-4", "", false),
+            ("4", "5", false),
+        ] {
+            assert_eq!(is_behind(read, &emptied(version)), expected, "{read} {version}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use prost::Message as _;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
-use super::entry::{Entry, MAX_LISTED, Next, ORDER_TTL, Opened, holds_cart};
+use super::entry::{Entry, MAX_LISTED, Next, ORDER_TTL, Opened, is_behind};
 
 /// The most orders that are open at a time; further ones are refused before anything is charged.
 const MAX_OPEN: usize = 10_000;
@@ -71,7 +71,9 @@ impl Memory {
         if let Some(known) = orders.find(&order.user_id, |known| known.key == order.key) {
             return Ok(Opened::Known(known));
         }
-        if let Some(busy) = orders.find(&order.user_id, holds_cart) {
+        if let Some(busy) =
+            orders.find(&order.user_id, |other| is_behind(&order.cart_version, other))
+        {
             return Ok(Opened::Busy(busy));
         }
         if orders.open.len() >= MAX_OPEN {

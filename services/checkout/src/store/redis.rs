@@ -1,8 +1,8 @@
 //! Orders in Redis. All names have one hash tag, so that a script finds them on one node of a cluster; times are
 //! Redis's own, so that replicas whose clocks differ agree. Every operation is one round trip.
 //!
-//! `order:<id>` is a hash: `rev`, the number of changes, `data`, a `boutique.ext.v1.StoredOrder`, and `cart`, which is 1 while
-//! what was ordered may be in the cart still. `key:<hash of user
+//! `order:<id>` is a hash: `rev`, the number of changes, `data`, a `boutique.ext.v1.StoredOrder`, `cart`, which is 1 while
+//! what was ordered may be in the cart still, and `emptied`, the version of the cart without it. `key:<hash of user
 //! and key>` holds an order's id, `user:<user>` is a list of ids, `open` a sorted set of ids by the time at which they are
 //! due, `stuck` one by the time since which they are stuck.
 
@@ -71,7 +71,8 @@ impl Redis {
             .arg(millis(lease))
             .arg(ORDER_TTL.as_secs())
             .arg(MAX_LISTED)
-            .arg(name("order:", ""));
+            .arg(name("order:", ""))
+            .arg(&order.cart_version);
         let known: Option<Stored> = self.run(&call).await?;
         Ok(match known.map(entry).transpose()? {
             None => Opened::New(Entry { order, revision: 1 }),
@@ -97,7 +98,8 @@ impl Redis {
             .arg(ORDER_TTL.as_secs())
             .arg(if next == Next::Freed { 0 } else { KEY_TTL.as_secs() })
             .arg(u8::from(next == Next::Stuck))
-            .arg(u8::from(holds_cart(&entry.order)));
+            .arg(u8::from(holds_cart(&entry.order)))
+            .arg(&entry.order.emptied_cart_version);
         self.run(&call).await
     }
 

@@ -129,6 +129,31 @@ async fn double_click_charges_once_with_and_without_a_key() -> anyhow::Result<()
     Ok(())
 }
 
+/// A request with another key reads the cart before the first one's order is taken out of it, and comes after that.
+#[tokio::test]
+async fn pieces_of_a_cart_that_was_read_too_early_are_not_ordered_twice() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[])?;
+    for shop in Shop::both(&redis, &[("a", 2)]).await? {
+        shop.stub.stage(&["Convert"], 3);
+        let barrier = shop.stub.0.stages.lock().unwrap()["Convert"].clone();
+        let second = shop.place("second", by("u"));
+        let first = async {
+            until(|| shop.stub.count("Convert") == 2).await;
+            shop.stub.0.stages.lock().unwrap().clear();
+            let placed = shop.place("first", by("u")).await;
+            until(|| shop.stub.count("SendOrderConfirmation") == 1).await;
+            barrier.wait().await;
+            placed
+        };
+        let (first, second) = tokio::join!(first, second);
+        first?;
+        // The cart is empty by now.
+        assert_eq!(second.unwrap_err().code(), Code::FailedPrecondition);
+        assert_eq!(shop.stub.charges(), 1);
+    }
+    Ok(())
+}
+
 /// The second click reads the cart when the first one has emptied it.
 #[tokio::test]
 async fn second_click_that_finds_the_cart_empty_finds_the_order() -> anyhow::Result<()> {

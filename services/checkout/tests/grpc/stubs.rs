@@ -93,6 +93,10 @@ impl Stub {
         self.0.items.lock().unwrap().push(CartItem { product_id: id.to_owned(), quantity });
     }
 
+    fn cart_version(&self) -> tonic::metadata::MetadataValue<tonic::metadata::Ascii> {
+        format!("g-{}", self.0.version.load(Ordering::SeqCst)).parse().unwrap()
+    }
+
     /// The number of charges that are not void.
     pub(crate) fn charges(&self) -> usize {
         let charges = self.0.charges.lock().unwrap();
@@ -209,8 +213,7 @@ impl CartService for Stub {
         let items = self.0.items.lock().unwrap().clone();
         let mut cart = Response::new(Cart { user_id: request.into_inner().user_id, items });
         if !self.0.is_upstream.load(Ordering::SeqCst) {
-            let version = self.0.version.load(Ordering::SeqCst).to_string();
-            cart.metadata_mut().insert(ext::CART_VERSION, version.parse().unwrap());
+            cart.metadata_mut().insert(ext::CART_VERSION, self.cart_version());
         }
         Ok(cart)
     }
@@ -240,7 +243,9 @@ impl ext::carts_server::Carts for Stub {
         }
         drop(taken_out);
         self.loses("RemoveItems")?;
-        Ok(Response::new(Empty {}))
+        let mut response = Response::new(Empty {});
+        response.metadata_mut().insert(ext::CART_VERSION, self.cart_version());
+        Ok(response)
     }
 }
 
