@@ -11,7 +11,7 @@ mod generated {
 }
 
 pub mod ext {
-    //! What this shop has beyond upstream's contract: `boutique.ext.v1`, from `proto/ext.proto`.
+    //! The extensions of upstream's contract: `boutique.ext.v1`, from `proto/ext.proto`.
     #![expect(missing_docs, clippy::allow_attributes, reason = "generated")]
     include!(concat!(env!("OUT_DIR"), "/own/boutique.ext.v1.rs"));
 

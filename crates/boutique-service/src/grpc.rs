@@ -196,7 +196,7 @@ pub(crate) fn may_be_processed(status: &mut Status) {
     }
 }
 
-/// Returns true if nobody knows whether the call that ended with this status was processed: its answer was lost, or did
+/// Returns true if it is unknown whether the call that ended with this status was processed: its answer was lost, or did
 /// not come in time.
 pub fn is_unanswered(status: &Status) -> bool {
     let is_lost = status.source().is_some_and(|source| source.is::<Lost>());

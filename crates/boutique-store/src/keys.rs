@@ -74,7 +74,7 @@ pub enum EffectError {
     /// The key belongs to another request.
     #[error("this idempotency key belongs to another request")]
     OtherRequest,
-    /// What the key stands for was taken back.
+    /// The effect of the key was voided.
     #[error("what this idempotency key stands for was voided")]
     Void,
 }

@@ -146,11 +146,9 @@ impl Checkout {
             Opened::Known(known) => return Ok(Settled::Known(known)),
             Opened::Busy(other) => return Ok(Settled::Busy(other)),
         };
-        let _work = self.working.on(entry.id());
         let time_left = answer_by.saturating_duration_since(Instant::now());
         let card = Some(Card { number: card, time_left });
-        let progress = advance(&self.clients, &self.store, entry, card).await;
-        let answer = self.answer(progress).await;
+        let answer = self.work_on(entry, card).await;
         Ok(answer.map_or(Settled::Open, Settled::Answered))
     }
 
@@ -221,12 +219,16 @@ impl Checkout {
         Err(Refusal::EmptyCart.into())
     }
 
-    /// The answer to the one who placed an order, unless it has to be waited for.
-    async fn answer(
+    /// Takes the steps of an order, and has its outbox delivered. Returns the answer to the one who placed it, unless it has
+    /// to be waited for.
+    async fn work_on(
         &self,
-        progress: Result<Progress, StoreError>,
+        entry: Entry,
+        card: Option<Card>,
     ) -> Option<Result<OrderResult, Status>> {
-        match progress {
+        let id = entry.id().to_owned();
+        let _work = self.working.on(&id);
+        match advance(&self.clients, &self.store, entry, card).await {
             Ok(Progress::Stored(entry, last)) => {
                 let answer = ended(&entry, last, Code::DeadlineExceeded);
                 if step(&entry.order) == Step::Deliver {
@@ -237,7 +239,7 @@ impl Checkout {
             Ok(Progress::Refused(status)) => Some(Err(status)),
             Ok(Progress::TakenOver) => None,
             Err(cause) => {
-                error!("cannot store an order: {cause}");
+                error!(order.id = id, "cannot store order {id}: {cause}");
                 None
             }
         }
@@ -292,8 +294,9 @@ impl Checkout {
             // What cannot be read now is due at the next turn; its health says so.
             let due = self.store.take(SWEEP_COUNT, LEASE).await.unwrap_or_default();
             for entry in due {
+                info!(order.id = entry.id(), "resumed order {}", entry.id());
                 let checkout = self.clone();
-                detach(async move { checkout.resume(entry).await });
+                detach(async move { checkout.work_on(entry, None).await });
             }
         }
         stopping.given_up.cancelled().await;
@@ -302,21 +305,6 @@ impl Checkout {
             && let Err(cause) = self.store.hand_over(&left).await
         {
             error!("cannot hand over {} orders: {cause}", left.len());
-        }
-    }
-
-    async fn resume(&self, entry: Entry) {
-        let id = entry.id().to_owned();
-        let _work = self.working.on(&id);
-        info!(order.id = id, "resumed order {id}");
-        match advance(&self.clients, &self.store, entry, None).await {
-            Ok(Progress::Stored(entry, _)) => {
-                if step(&entry.order) == Step::Deliver {
-                    deliver(&self.clients, &self.store, *entry).await;
-                }
-            }
-            Ok(Progress::Refused(_) | Progress::TakenOver) => {}
-            Err(cause) => error!(order.id = id, "cannot store order {id}: {cause}"),
         }
     }
 

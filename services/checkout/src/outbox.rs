@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use boutique_proto::ext::{CART_VERSION, OutboxEvent, RemoveItemsRequest, StoredOrder};
+use boutique_proto::ext::{CART_VERSION, OutboxEvent, RemoveItemsRequest};
 use boutique_proto::{EmptyCartRequest, SendOrderConfirmationRequest};
 use boutique_service::detach;
 use tokio::time::timeout;
@@ -24,15 +24,11 @@ const QUICK: Duration = Duration::from_millis(100);
 
 /// Delivers what is in the outbox of an order, and stores what was delivered. Returns once the cart is emptied; the rest
 /// goes on by itself.
-pub(crate) async fn deliver(
-    clients: &Clients,
-    store: &Arc<OrderStore>,
-    mut entry: Entry,
-) -> tokio::task::JoinHandle<()> {
+pub(crate) async fn deliver(clients: &Clients, store: &Arc<OrderStore>, mut entry: Entry) {
     let has = |event: OutboxEvent| entry.order.outbox.contains(&event.into());
     let mail = has(OutboxEvent::Confirmation).then(|| {
-        let (clients, order) = (clients.clone(), entry.order.clone());
-        detach(async move { confirm(&clients, order).await })
+        let (clients, entry) = (clients.clone(), entry.clone());
+        detach(async move { confirm(&clients, &entry).await })
     });
     let emptied = if has(OutboxEvent::Cart) { empty_cart(clients, &entry).await } else { None };
     let store = store.clone();
@@ -64,7 +60,7 @@ pub(crate) async fn deliver(
             error!(order.id = id, "gave up on what order {id} has others do, after a day");
         }
         save(&store, &mut entry, next).await;
-    })
+    });
 }
 
 /// Stores what was delivered for an order. Returns false if that is not possible, or somebody else delivers it.
@@ -101,10 +97,9 @@ async fn empty_cart(clients: &Clients, entry: &Entry) -> Option<String> {
 }
 
 /// Has the confirmation of an order sent. Returns true if that is done.
-async fn confirm(clients: &Clients, order: StoredOrder) -> bool {
-    let entry = Entry { order, revision: 0 };
-    let StoredOrder { email, order, .. } = entry.order.clone();
-    let request = keyed(&entry, SendOrderConfirmationRequest { email, order });
+async fn confirm(clients: &Clients, entry: &Entry) -> bool {
+    let (email, order) = (entry.order.email.clone(), entry.order.order.clone());
+    let request = keyed(entry, SendOrderConfirmationRequest { email, order });
     let sent = clients.email.send_order_confirmation_with_metadata(request).await;
     if let Err(cause) = &sent {
         let (id, cause) = (entry.id(), go_style_message(cause));

@@ -29,7 +29,6 @@ pub(crate) struct Redis {
     list: Script,
     take: Script,
     hand_over: Script,
-    stuck: Script,
 }
 
 /// An order as a script answers it.
@@ -47,7 +46,6 @@ impl Redis {
             list: Script::new(include_str!("redis/list.lua")),
             take: Script::new(include_str!("redis/take.lua")),
             hand_over: Script::new(include_str!("redis/hand_over.lua")),
-            stuck: Script::new(include_str!("redis/stuck.lua")),
         }
     }
 
@@ -128,9 +126,7 @@ impl Redis {
     }
 
     pub(super) async fn list(&self, user: &str, count: usize) -> Result<Vec<Entry>, StoreError> {
-        let mut call = self.list.key(name("user:", user));
-        call.arg(name("order:", "")).arg(count);
-        entries(self.run(&call).await?)
+        self.listed(&name("user:", user), count, "LRANGE").await
     }
 
     pub(super) async fn take(
@@ -150,8 +146,18 @@ impl Redis {
     }
 
     pub(super) async fn stuck(&self, count: usize) -> Result<Vec<Entry>, StoreError> {
-        let mut call = self.stuck.key(name("stuck", ""));
-        call.arg(name("order:", "")).arg(count);
+        self.listed(&name("stuck", ""), count, "ZRANGE").await
+    }
+
+    /// The first orders of a list or a sorted set of ids, which `command` reads.
+    async fn listed(
+        &self,
+        ids: &str,
+        count: usize,
+        command: &str,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let mut call = self.list.key(ids);
+        call.arg(name("order:", "")).arg(count).arg(command);
         entries(self.run(&call).await?)
     }
 
