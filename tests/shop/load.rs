@@ -50,6 +50,7 @@ async fn every_profile_finds_a_right_shop_right() -> anyhow::Result<()> {
             assert!(placed > 0 && orders["wrong"] == 0 && orders["unknown"] == 0, "{orders}");
             assert_eq!(orders["recomputed"], placed, "{arguments}: every total is worked out anew");
             assert_eq!(orders["refused"].as_u64() > Some(0), profile != "shop", "{orders}");
+            assert!(orders["listed"].as_u64() > Some(0), "{arguments}: lists are looked at");
             assert_eq!(orders["carts_checked"], placed, "{arguments}: every cart is looked at");
         }
     }
@@ -76,7 +77,7 @@ async fn every_profile_finds_a_right_shop_right() -> anyhow::Result<()> {
 }
 
 /// The change that the faulty proxy makes to the answer of a checkout.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     WrongTotal,
     SameOrderAgain,
@@ -84,6 +85,9 @@ enum Fault {
     KeepsTheCart,
     TakesAnyCard,
     EmptiesTheCartAtARefusal,
+    OrdersOnceMore,
+    ForgetsTheLatestOrder,
+    LeavesOrdersOpen,
 }
 
 /// Stands before a shop and passes everything on, but for what the fault is about.
@@ -121,7 +125,7 @@ impl FaultyFrontend {
         let path = head.uri.path_and_query().unwrap().as_str().to_owned();
         let cookie =
             head.headers.get("cookie").map_or("", |value| value.to_str().unwrap()).to_owned();
-        let (mut parts, mut page) = self.pass(&head.method, &path, &cookie, body).await;
+        let (mut parts, mut page) = self.pass(&head.method, &path, &cookie, body.clone()).await;
         if path == "/cart/checkout" {
             let placed = parts.status.is_success();
             let before = self.before.lock().unwrap().clone();
@@ -137,6 +141,11 @@ impl FaultyFrontend {
                     let form = "product_id=OLJCESPC7Z&quantity=1";
                     self.pass(&Method::POST, "/cart", &cookie, form.into()).await;
                 }
+                (Fault::OrdersOnceMore, true, _) => {
+                    let form = "product_id=OLJCESPC7Z&quantity=1";
+                    self.pass(&Method::POST, "/cart", &cookie, form.into()).await;
+                    self.pass(&Method::POST, &path, &cookie, body).await;
+                }
                 (Fault::TakesAnyCard, false, Some(before)) => {
                     (parts.status, page) = (http::StatusCode::OK, before);
                 }
@@ -149,6 +158,12 @@ impl FaultyFrontend {
                 *self.before.lock().unwrap() = Some(page.clone());
             }
         }
+        if path == "/orders" && self.fault == Fault::ForgetsTheLatestOrder {
+            page = without_first_order(&page);
+        }
+        if path == "/orders" && self.fault == Fault::LeavesOrdersOpen {
+            page = page.replace(">complete<", ">being processed<");
+        }
         parts.headers.remove("content-length");
         parts.headers.remove("transfer-encoding");
         Response::from_parts(parts, Body::from(page))
@@ -159,6 +174,13 @@ impl FaultyFrontend {
 fn copy(from: &str, to: &str, mark: &str) -> String {
     let value = |page: &str| page.split_once(mark).unwrap().1.split_once('<').unwrap().0.to_owned();
     to.replace(&value(to), &value(from))
+}
+
+fn without_first_order(page: &str) -> String {
+    let row = "<div class=\"row border-bottom-solid\">";
+    let (start, rest) = page.split_once(row).unwrap();
+    let (_, rest) = rest.split_once(row).unwrap();
+    format!("{start}{row}{rest}")
 }
 
 fn raise_by_a_cent(page: &str) -> String {
@@ -178,6 +200,9 @@ async fn every_lie_about_an_order_is_found_out() -> anyhow::Result<()> {
         (Fault::KeepsTheCart, "the cart holds 1 pieces too many after it"),
         (Fault::TakesAnyCard, "an expired card was accepted"),
         (Fault::EmptiesTheCartAtARefusal, "pieces too few after it was refused"),
+        (Fault::OrdersOnceMore, "beside those acknowledged, and 0 outcomes were unknown"),
+        (Fault::ForgetsTheLatestOrder, "the list of orders has older ones, and not this"),
+        (Fault::LeavesOrdersOpen, "the list of orders says that it is not complete"),
     ] {
         let (visitor, shop, ..) = crate::open(&Default::default()).await?;
         let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Instant;
 
+use boutique_proto::ext::{ListOrdersRequest, OrderState, orders};
 use boutique_proto::{
     AddItemRequest, Address, CartItem, CreditCardInfo, Empty, GetCartRequest, GetQuoteRequest,
     OrderResult, PlaceOrderRequest, cart_service, checkout_service, product_catalog_service,
@@ -16,6 +17,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::buyer::Buyer;
+use crate::history::{History, Listed, State};
 use crate::load::{CURRENCIES, Load, Product};
 use crate::price_list::{Cart, PriceList, nanos};
 use crate::stats::{Route, Start};
@@ -23,6 +25,7 @@ use crate::stats::{Route, Start};
 const ADD: Route = Route { method: "gRPC", name: "CartService/AddItem" };
 const PLACE: Route = Route { method: "gRPC", name: "CheckoutService/PlaceOrder" };
 const REFUSED: Route = Route { method: "gRPC", name: "CheckoutService/PlaceOrder (bad card)" };
+const LIST: Route = Route { method: "gRPC", name: "Orders/ListOrders" };
 const LOOK: Route = Route { method: "gRPC", name: "CartService/GetCart" };
 
 /// The services that this profile speaks to, by upstream's settings.
@@ -40,6 +43,7 @@ pub(crate) struct Clients {
     checkout: checkout_service::Client<Channel>,
     catalog: product_catalog_service::Client<Channel>,
     shipping: shipping_service::Client<Channel>,
+    orders: orders::Client<Channel>,
 }
 
 impl Clients {
@@ -50,6 +54,7 @@ impl Clients {
             checkout: client(env, &registry)?,
             catalog: client(env, &registry)?,
             shipping: client(env, &registry)?,
+            orders: client(env, &registry)?,
         })
     }
 
@@ -81,6 +86,7 @@ pub(crate) struct Caller {
     cart: Option<Cart>,
     /// True if the cart was not looked at since an order.
     unchecked: bool,
+    history: History,
     /// True if the next call is the first of a task.
     begins: bool,
 }
@@ -97,6 +103,7 @@ impl Caller {
             user_id,
             cart: Some(Cart::new()),
             unchecked: false,
+            history: History::default(),
             begins: true,
         }
     }
@@ -110,6 +117,32 @@ impl Caller {
             if outcome.is_err() {
                 self.load.stats.note(LOOK, start, &outcome);
             }
+        }
+        if self.load.checks_pages && !self.history.is_empty() {
+            self.look_at_orders().await;
+        }
+    }
+
+    /// Compares the orders with the shop's list of them. Upstream's checkout has none.
+    async fn look_at_orders(&mut self) {
+        let start = Start::now();
+        let request = ListOrdersRequest { user_id: self.user_id.clone() };
+        let Ok(listed) = self.clients.orders.list_orders(request).await else { return };
+        let listed = listed.orders.into_iter().map(|order| Listed {
+            state: match order.state() {
+                OrderState::Done => State::Complete,
+                OrderState::Voided => State::Voided,
+                OrderState::Charging
+                | OrderState::Shipping
+                | OrderState::Voiding
+                | OrderState::ToRefund
+                | OrderState::Unspecified => State::Open,
+            },
+            id: order.order.unwrap_or_default().order_id,
+        });
+        let outcome = self.load.verdict.witness(&self.history, &listed.collect::<Vec<_>>());
+        if outcome.is_err() {
+            self.load.stats.note(LIST, start, &outcome);
         }
     }
 
@@ -170,6 +203,7 @@ impl Caller {
             Ok(_) if with_bad_card => Err(self.load.verdict.wrong("an expired card was accepted")),
             Ok(order) => {
                 self.cart = Some(Cart::new());
+                self.history.acknowledge(&order.order_id);
                 // Its lines tell whether the order before left the cart empty.
                 if std::mem::replace(&mut self.unchecked, true) {
                     self.load.verdict.cart_checked();
@@ -184,6 +218,7 @@ impl Caller {
             }
             Err(status) => {
                 self.load.verdict.unknown();
+                self.history.unknown();
                 Err(failed(&status))
             }
         };

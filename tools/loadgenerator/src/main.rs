@@ -5,6 +5,7 @@
 mod buyer;
 mod client;
 mod grpc;
+mod history;
 mod load;
 mod options;
 mod page;

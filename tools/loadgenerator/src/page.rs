@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use memchr::memmem;
 
+use crate::history::{Listed, State};
+
 /// Returns true if the page has this text.
 pub(crate) fn says(page: &[u8], text: &str) -> bool {
     memmem::find(page, text.as_bytes()).is_some()
@@ -48,6 +50,24 @@ pub(crate) fn cart(page: &[u8]) -> Option<BTreeMap<String, u32>> {
         *lines.entry(product.to_owned()).or_default() += text(rest)?.parse::<u32>().ok()?;
     }
     Some(lines)
+}
+
+/// The page of a user's orders, the latest first.
+pub(crate) fn orders(page: &[u8]) -> Option<Vec<Listed>> {
+    let mut orders = Vec::new();
+    let mut rest = page;
+    while let Some(line) = after(rest, "/orders/") {
+        let end = memchr::memchr(b'"', line)?;
+        let id = std::str::from_utf8(&line[..end]).ok()?.to_owned();
+        rest = after(line, "order-state\">")?;
+        let state = match text(rest)?.as_str() {
+            "complete" => State::Complete,
+            "not placed, nothing was charged" => State::Voided,
+            _ => State::Open,
+        };
+        orders.push(Listed { id, state });
+    }
+    Some(orders)
 }
 
 /// Returns the shipping cost of the cart page, as it is written.
@@ -100,6 +120,22 @@ mod tests {
         assert_eq!(OrderPage::read(upstreams.as_bytes()), Some(order));
         assert_eq!(OrderPage::read(b"<h3>Uh, oh!</h3>"), None);
         assert_eq!(OrderPage::read(b"Confirmation # Tracking # Total Paid"), None);
+    }
+
+    #[test]
+    fn orders_are_read_from_their_page() {
+        let page = r#"<a href="/orders/1-2">2026-11-26 10:00 UTC</a></span><span>$1.00</span>
+            <span class="order-state">complete</span><a href="/orders/3-4">2026-11-26 09:00 UTC</a>
+            <span class="order-state">not placed, nothing was charged</span>
+            <a href="/orders/5-6">2026</a><span class="order-state">being processed</span>"#;
+        let listed = |id: &str, state| Listed { id: id.to_owned(), state };
+        let expected = [
+            listed("1-2", State::Complete),
+            listed("3-4", State::Voided),
+            listed("5-6", State::Open),
+        ];
+        assert_eq!(orders(page.as_bytes()).unwrap(), expected);
+        assert_eq!(orders(b"<p>There are none of this visit.</p>"), Some(Vec::new()));
     }
 
     #[test]

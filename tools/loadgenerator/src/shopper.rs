@@ -13,6 +13,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::buyer::Buyer;
 use crate::client::{Cookies, Page};
+use crate::history::History;
 use crate::load::{CURRENCIES, Load, PRODUCTS, Product};
 use crate::page::{self, OrderPage};
 use crate::price_list::{self, Cart};
@@ -50,6 +51,7 @@ const ORDERED: &str = "Your order is complete!";
 
 const GET_HOME: Route = Route { method: "GET", name: "/" };
 const GET_CART: Route = Route { method: "GET", name: "/cart" };
+const GET_ORDERS: Route = Route { method: "GET", name: "/orders" };
 const POST_CART: Route = Route { method: "POST", name: "/cart" };
 const POST_EMPTY: Route = Route { method: "POST", name: "/cart/empty" };
 const POST_CURRENCY: Route = Route { method: "POST", name: "/setCurrency" };
@@ -75,6 +77,7 @@ pub(crate) struct Shopper {
     cart: Option<Cart>,
     /// The order since which the cart was not looked at.
     unchecked: Option<Before>,
+    history: History,
     /// True if the next request is the first of a task.
     begins: bool,
 }
@@ -88,6 +91,7 @@ impl Shopper {
             currency: "USD",
             cart: Some(Cart::new()),
             unchecked: None,
+            history: History::default(),
             begins: true,
         }
     }
@@ -102,6 +106,25 @@ impl Shopper {
             let outcome = visit.await.and_then(|page| self.judge(&page, CART));
             if outcome.is_err() {
                 self.load.stats.note(GET_CART, start, &outcome);
+            }
+        }
+        if self.load.checks_pages && !self.history.is_empty() {
+            self.look_at_orders().await;
+        }
+    }
+
+    /// Compares the orders with the shop's list of them, a few users at a time. Upstream's shop has none.
+    async fn look_at_orders(&mut self) {
+        let load = self.load.clone();
+        let _turn = load.filling.acquire().await;
+        let start = Start::now();
+        let page =
+            load.client.visit(&mut self.cookies, Method::GET, "/orders", String::new()).await;
+        let listed = page.ok().filter(|page| page.status == StatusCode::OK);
+        if let Some(listed) = listed.and_then(|page| page::orders(&page.body)) {
+            let outcome = load.verdict.witness(&self.history, &listed);
+            if outcome.is_err() {
+                load.stats.note(GET_ORDERS, start, &outcome);
             }
         }
     }
@@ -330,7 +353,7 @@ impl Shopper {
 
     fn judge_order(&mut self, answer: anyhow::Result<Page>) -> anyhow::Result<()> {
         let cart = self.cart.take();
-        let page = answer.inspect_err(|_| self.load.verdict.unknown())?;
+        let page = answer.inspect_err(|_| self.unknown())?;
         if page.status.is_client_error() {
             // Refused: the cart stays.
             self.load.verdict.refused();
@@ -339,7 +362,7 @@ impl Shopper {
         }
         // 202: it goes on, and nobody knows how it ends.
         if !page.status.is_success() || page.status == StatusCode::ACCEPTED {
-            self.load.verdict.unknown();
+            self.unknown();
             bail!("status {}", page.status);
         }
         if !self.load.checks_pages {
@@ -350,6 +373,7 @@ impl Shopper {
         let Some(order) = OrderPage::read(&page.body) else {
             return Err(self.load.verdict.wrong("the page does not tell its numbers"));
         };
+        self.history.acknowledge(&order.order_id);
         let total = |cart: &Cart| self.load.prices.as_ref()?.total(cart, self.currency);
         let expected =
             cart.as_ref().and_then(total).map(|total| price_list::written(total, self.currency));
@@ -360,7 +384,7 @@ impl Shopper {
     fn judge_refused(&mut self, answer: anyhow::Result<Page>) -> anyhow::Result<()> {
         let page = answer.inspect_err(|_| {
             self.cart = None;
-            self.load.verdict.unknown();
+            self.unknown();
         })?;
         if page.status.is_success() && page.status != StatusCode::ACCEPTED {
             self.cart = None;
@@ -371,12 +395,17 @@ impl Shopper {
             page.status.is_client_error() || page.status == StatusCode::INTERNAL_SERVER_ERROR;
         if !is_refusal {
             self.cart = None;
-            self.load.verdict.unknown();
+            self.unknown();
             bail!("status {}", page.status);
         }
         self.load.verdict.refused();
         self.unchecked = Some(Before::Refusal);
         Ok(())
+    }
+
+    fn unknown(&mut self) {
+        self.load.verdict.unknown();
+        self.history.unknown();
     }
 
     fn pick<T: Copy, const N: usize>(&mut self, list: &[T; N]) -> T {

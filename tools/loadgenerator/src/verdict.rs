@@ -7,6 +7,8 @@ use std::hash::{Hash as _, Hasher as _};
 
 use serde::Serialize;
 
+use crate::history::{History, Listed};
+
 /// Counts of orders by their outcome.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Orders {
@@ -20,6 +22,10 @@ pub(crate) struct Orders {
     pub(crate) refused: u64,
     /// Neither acknowledged nor refused: nobody can tell from outside.
     pub(crate) unknown: u64,
+    /// Acknowledged orders that the shop's lists of orders have as complete, of the latest 20 of each user.
+    pub(crate) listed: u64,
+    /// Orders of an unknown outcome that are in those lists and not voided.
+    pub(crate) unknown_listed: u64,
     /// Acknowledged and not right, refused and not left alone, or acknowledged against all reason.
     pub(crate) wrong: u64,
 }
@@ -54,6 +60,15 @@ impl Verdict {
             return Ok(());
         }
         Err(self.wrong(&format!("the order's total is {total}, and had to be {expected}")))
+    }
+
+    /// Compares a user's orders with the shop's list of them.
+    pub(crate) fn witness(&self, history: &History, listed: &[Listed]) -> anyhow::Result<()> {
+        let found = history.compare(listed).map_err(|why| self.wrong(&why))?;
+        let mut orders = self.orders.borrow_mut();
+        orders.listed += found.acknowledged;
+        orders.unknown_listed += found.unknown;
+        Ok(())
     }
 
     /// Something is wrong with an order.

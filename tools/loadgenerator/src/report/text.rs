@@ -71,12 +71,15 @@ pub(crate) fn summary(report: &Report) -> String {
     let unknown_prices = if report.knows_prices { "" } else { " (its prices are not known)" };
     let _ = writeln!(
         text,
-        "orders   {} placed: {} totals recomputed{unknown_prices}, {} carts seen empty; {} refused, {} unknown, {} wrong",
+        "orders   {} placed: {} totals recomputed{unknown_prices}, {} carts seen empty, {} found in lists of orders; \
+         {} refused, {} unknown ({} of them found in lists), {} wrong",
         orders.acknowledged,
         orders.recomputed,
         orders.carts_checked,
+        orders.listed,
         orders.refused,
         orders.unknown,
+        orders.unknown_listed,
         orders.wrong,
     );
     for (objective, held) in &report.objectives {
