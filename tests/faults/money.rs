@@ -1,7 +1,7 @@
 //! Services and Redis are killed, frozen, slow and cut off while people buy: no money and no order is lost.
 //!
-//! `FAULT_ROUNDS` says how often each of them is hit; 12 takes some minutes. `FAULT_SEED` repeats a storm: which faults, when,
-//! and how often the buyers press.
+//! `FAULT_ROUNDS` says how often each of them is hit; 12 takes some minutes (`scripts/faults`). `FAULT_SEED` repeats a storm:
+//! which faults, when, and how often the buyers press.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use boutique_proto::ext::{Effect, OrderState, StoredOrder};
 use boutique_proto::services::SERVICES;
 use boutique_test::{Fault, FaultyProxy, Process, RedisServer, Visitor, settings};
 use prost::Message as _;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::ALONE;
 use super::mailbox::Mailbox;
@@ -20,7 +20,10 @@ use super::mailbox::Mailbox;
 /// The services that are hit, beside Redis.
 const HIT: [&str; 5] =
     ["checkoutservice", "paymentservice", "shippingservice", "emailservice", "cartservice"];
-const BUYERS: usize = 6;
+/// The pause between the arrivals of two buyers, whatever the answers to those before take.
+const ARRIVAL: Duration = Duration::from_millis(400);
+/// The orders of each buyer, one after the other.
+const PURCHASES: usize = 3;
 const PRODUCT: &str = "OLJCESPC7Z";
 
 /// The name under which Redis is hit.
@@ -209,20 +212,27 @@ impl Ledger {
     }
 }
 
-fn buyers(shop: &Shop, is_over: &Arc<AtomicBool>) -> Vec<JoinHandle<(Told, Visitor)>> {
-    let buy = |_| {
-        let (mut visitor, is_over) = (shop.visitor(), is_over.clone());
-        tokio::spawn(async move {
-            visitor.get("/").await;
-            let user = visitor.cookies["shop_session-id"].clone();
-            let mut told = Told { user, ..Told::default() };
-            while !is_over.load(Ordering::SeqCst) {
-                told.buy(&mut visitor).await;
-            }
-            (told, visitor)
-        })
-    };
-    (0..BUYERS).map(buy).collect()
+/// Buyers who arrive at a constant rate until it is over.
+fn buyers(shop: &Shop, is_over: &Arc<AtomicBool>) -> JoinHandle<JoinSet<(Told, Visitor)>> {
+    let (visitor, is_over) = (shop.visitor(), is_over.clone());
+    tokio::spawn(async move {
+        let mut all = JoinSet::new();
+        let mut arrivals = tokio::time::interval(ARRIVAL);
+        while !is_over.load(Ordering::SeqCst) {
+            arrivals.tick().await;
+            let mut visitor = visitor.clone();
+            all.spawn(async move {
+                visitor.get("/").await;
+                let user = visitor.cookies["shop_session-id"].clone();
+                let mut told = Told { user, ..Told::default() };
+                for _ in 0..PURCHASES {
+                    told.buy(&mut visitor).await;
+                }
+                (told, visitor)
+            });
+        }
+        all
+    })
 }
 
 /// A setting of these tests.
@@ -262,10 +272,7 @@ async fn weather(storm: Storm) -> anyhow::Result<()> {
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     is_over.store(true, Ordering::SeqCst);
-    let mut all = Vec::new();
-    for buyer in buyers {
-        all.push(buyer.await?);
-    }
+    let all = buyers.await?.join_all().await;
     // What was left behind is taken over, completed or voided, and its mails are sent.
     let began = Instant::now();
     while redis.command(&["ZCARD", "boutique:{orders}:open"])?.trim() != "0" {
