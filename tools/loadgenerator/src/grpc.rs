@@ -111,6 +111,9 @@ impl Caller {
     /// Buys for as long as there are tasks, then looks at the cart if an order was the last.
     pub(crate) async fn buy(mut self) {
         let _ = self.tasks().await;
+        // A few users at a time: this is no part of the load.
+        let load = self.load.clone();
+        let _turn = load.filling.acquire().await;
         if self.unchecked {
             let start = Start::now();
             let outcome = self.look().await;

@@ -99,6 +99,9 @@ impl Shopper {
     /// Does tasks for as long as there are any, then looks at the cart if an order was the last.
     pub(crate) async fn shop(mut self) {
         let _ = self.tasks().await;
+        // A few users at a time: this is no part of the load.
+        let load = self.load.clone();
+        let _turn = load.filling.acquire().await;
         if self.unchecked.is_some() && self.load.checks_pages {
             let start = Start::now();
             let visit =
@@ -113,10 +116,9 @@ impl Shopper {
         }
     }
 
-    /// Compares the orders with the shop's list of them, a few users at a time. Upstream's shop has none.
+    /// Compares the orders with the shop's list of them. Upstream's shop has none.
     async fn look_at_orders(&mut self) {
         let load = self.load.clone();
-        let _turn = load.filling.acquire().await;
         let start = Start::now();
         let page =
             load.client.visit(&mut self.cookies, Method::GET, "/orders", String::new()).await;
