@@ -123,6 +123,7 @@ async fn ten_processes_keep_cards_to_themselves() -> anyhow::Result<()> {
         ("RUST_LOG", "debug,h2=info,hyper=info"),
         ("ENABLE_TRACING", "1"),
         ("COLLECTOR_SERVICE_ADDR", address.as_str()),
+        ("ADMIN_ADDR", "127.0.0.1:0"),
     ]);
     let mut processes = Processes::ten(&settings).await?;
 
@@ -132,8 +133,14 @@ async fn ten_processes_keep_cards_to_themselves() -> anyhow::Result<()> {
         env.set(name, value.as_str());
     }
     call(&env).await?;
+    let mut metrics = String::new();
+    for process in &mut processes.all {
+        let admin = format!("http://{}", process.admin_address().await?);
+        metrics += &Visitor::new(admin).get("/metrics").await.body;
+    }
     let said = processes.stop().await?;
 
+    assert_clean("the metrics", &metrics);
     assert_clean("the log", &said);
     assert_clean("the traces", &collector.raw());
     let mut stored = String::new();

@@ -10,6 +10,7 @@ mod collector;
 mod degraded;
 mod lifecycle;
 mod load;
+mod metrics;
 mod orders;
 mod own_catalog;
 mod proxy;

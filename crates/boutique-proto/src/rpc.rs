@@ -98,6 +98,11 @@ impl Handlers {
         self.handlers.iter().find_map(|handler| handler.downcast_ref())
     }
 
+    /// Returns the paths of all methods that have a handler.
+    pub fn paths(&self) -> &[&'static str] {
+        &self.paths
+    }
+
     /// Returns true if the method at `path` is unary and has a handler.
     pub fn has(&self, path: &str) -> bool {
         self.paths.contains(&path)

@@ -7,6 +7,7 @@ use quick_cache::sync::{Cache as Entries, EntryAction, EntryResult};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
 
 use crate::env::{Env, EnvError};
+use crate::metrics::{Counter, Meter};
 
 /// The most bytes of all answers of one cache with their keys, as its `weigh` counts them.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -18,6 +19,8 @@ const ENTRY: u64 = 64;
 pub struct Cache<K, V> {
     ttl: Duration,
     entries: Entries<K, Entry<V>, Weigh<K, V>>,
+    hits: Counter,
+    misses: Counter,
 }
 
 #[derive(Debug, Clone)]
@@ -47,12 +50,12 @@ impl<K, V> Weighter<K, Entry<V>> for Weigh<K, V> {
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     /// A cache for as long as `CACHE_TTL` says; off when that is absent or 0. `weigh` returns the bytes that a key and
     /// an answer have on the heap.
-    pub fn from_env(env: &Env, weigh: WeighFn<K, V>) -> Result<Self, EnvError> {
-        Ok(Self::new(env.duration("CACHE_TTL")?.unwrap_or_default(), weigh))
+    pub fn from_env(env: &Env, meter: &Meter, weigh: WeighFn<K, V>) -> Result<Self, EnvError> {
+        Ok(Self::new(env.duration("CACHE_TTL")?.unwrap_or_default(), meter, weigh))
     }
 
     /// A cache for this long; off when that is 0.
-    pub fn new(ttl: Duration, weigh: WeighFn<K, V>) -> Self {
+    pub fn new(ttl: Duration, meter: &Meter, weigh: WeighFn<K, V>) -> Self {
         let mut options = OptionsBuilder::new();
         // One shard, so that one answer may take all of the room.
         options.shards(1).estimated_items_capacity(64).weight_capacity(MAX_BYTES);
@@ -66,7 +69,9 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
             ),
             Err(_) => Entries::with_weighter(64, MAX_BYTES, weigh),
         };
-        Self { ttl, entries }
+        let hits = meter.counter("cache.hits", "Answers that were taken from a cache");
+        let misses = meter.counter("cache.misses", "Answers that were not in a cache");
+        Self { ttl, entries, hits, misses }
     }
 
     /// Returns true if anything is kept.
@@ -90,6 +95,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         }
         let is_fresh = |entry: &Entry<V>| entry.born.elapsed() < self.ttl;
         if let Some(entry) = self.entries.get(question).filter(is_fresh) {
+            self.hits.increment();
             return Ok(entry.answer);
         }
         Box::pin(async {
@@ -101,11 +107,15 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
                 }
             });
             let place = match kept.await {
-                EntryResult::Retained(answer) => return Ok(answer),
+                EntryResult::Retained(answer) => {
+                    self.hits.increment();
+                    return Ok(answer);
+                }
                 EntryResult::Vacant(place) | EntryResult::Replaced(place, _) => Some(place),
                 // Neither is asked for above.
                 EntryResult::Removed(..) | EntryResult::Timeout => None,
             };
+            self.misses.increment();
             let answer = ask().await?;
             if let Some(place) = place {
                 // It fails only if the entry was removed meanwhile.
@@ -124,9 +134,15 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::{Registry, ServiceSpec};
+
+    fn meter() -> Meter {
+        Registry::default().meter(&ServiceSpec::unlisted("test", "TEST_ADDR"))
+    }
 
     fn cache(ttl: &str) -> Cache<String, usize> {
-        Cache::from_env(&Env::from([("CACHE_TTL", ttl)]), |key: &String, _| key.len()).unwrap()
+        Cache::from_env(&Env::from([("CACHE_TTL", ttl)]), &meter(), |key: &String, _| key.len())
+            .unwrap()
     }
 
     /// Answers how often it was asked.
@@ -162,7 +178,8 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_kept_without_a_time_to_live() {
-        let cache: Cache<String, usize> = Cache::from_env(&Env::default(), |_, _| 0).unwrap();
+        let cache: Cache<String, usize> =
+            Cache::from_env(&Env::default(), &meter(), |_, _| 0).unwrap();
         let asked = AtomicUsize::new(0);
         assert_eq!(cache.get("a", async || ask(&asked).await).await, Ok(1));
         assert_eq!(cache.get("a", async || ask(&asked).await).await, Ok(2));

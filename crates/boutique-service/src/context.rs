@@ -9,6 +9,7 @@ use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::ServiceMetrics;
 use crate::propagation::TraceContext;
 use crate::timeout::{Elapsed, timeout_at};
 use crate::trace::ServiceTracer;
@@ -24,6 +25,8 @@ pub(crate) struct ServiceContext {
     pub(crate) name: &'static str,
     /// The recorder of its spans, if it exports any.
     pub(crate) tracer: Option<ServiceTracer>,
+    /// Its metrics, if anybody reads them.
+    pub(crate) metrics: Option<ServiceMetrics>,
     /// Work that outlives its request; a graceful shutdown waits for it.
     pub(crate) tasks: TaskTracker,
 }

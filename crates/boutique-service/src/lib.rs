@@ -8,6 +8,7 @@
 //! Requests pass through a stack of tower layers on either side, which are the same for the wire and for calls inside
 //! the process: `server/endpoint.rs` and `client/channel.rs` list them.
 
+mod admin;
 mod cache;
 mod client;
 mod compression;
@@ -17,9 +18,12 @@ mod file;
 mod grpc;
 mod idempotency;
 mod layers;
+mod listen;
 mod log;
 mod memory;
+mod metrics;
 mod net;
+mod operation;
 mod overload;
 mod propagation;
 mod registry;
@@ -40,7 +44,9 @@ pub use crate::file::read_text;
 pub use crate::grpc::{is_unanswered, status_of, was_not_processed};
 pub use crate::idempotency::IdempotencyKey;
 pub use crate::layers::{Outcome, already_logged};
+pub use crate::metrics::{Counter, CounterBy, Gauge, Meter};
 pub use crate::net::{HostPort, Peer};
+pub use crate::operation::Operation;
 pub use crate::registry::Registry;
 pub use crate::run::{run, run_all};
 pub use crate::serve::{ServerHandle, spawn, spawn_inproc};

@@ -22,7 +22,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::writer::Batched;
-pub(crate) use self::writer::{defer_writes, flush, on_thread_park};
+pub(crate) use self::writer::{defer_writes, dropped_lines, flush, on_thread_park};
 use crate::context::{RequestContext, request_id, trace_id};
 use crate::env::{Env, EnvError};
 

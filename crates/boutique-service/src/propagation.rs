@@ -116,6 +116,12 @@ impl TraceContext {
         by_w3c.or_else(by_b3).or_else(|| parts.get("x-b3-traceid")).map(str::to_owned)
     }
 
+    /// Returns the id of the trace if this service records it.
+    pub(crate) fn sampled_id(&self) -> Option<String> {
+        let (span, _) = self.0.as_ref()?.own.as_ref()?;
+        span.is_sampled().then(|| span.trace_id().to_string())
+    }
+
     /// Returns `x-request-id`.
     pub(crate) fn request_id(&self) -> Option<&str> {
         self.0.as_ref()?.get("x-request-id")

@@ -1,12 +1,14 @@
-//! The services of this process, and what they share: the threads that serve connections, and TLS.
+//! The services of this process, and what they share: the threads that serve connections, TLS, and metrics.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use boutique_proto::services::ServiceSpec;
 use tokio::runtime::Handle;
 
 use crate::env::{Env, EnvError};
+use crate::metrics::{Meter, Metrics};
 use crate::server::Endpoint;
 use crate::tls::Tls;
 
@@ -20,6 +22,7 @@ pub struct Registry {
     /// The runtimes that connections are spread over, beside the first.
     pub(crate) workers: Vec<Handle>,
     tls: Arc<OnceLock<Arc<Tls>>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Registry {
@@ -33,6 +36,16 @@ impl Registry {
     /// Returns the service of this name.
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<Endpoint>> {
         self.endpoints.get(name)
+    }
+
+    /// Makes the counters of a service. They are counted whether anybody reads them or not.
+    pub fn meter(&self, spec: &ServiceSpec) -> Meter {
+        Meter::new(self.metrics.clone(), spec.name)
+    }
+
+    /// Returns the metrics of the process.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Returns the process's certificates and roots; the files are read by the first who asks.

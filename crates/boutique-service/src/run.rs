@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
+use crate::admin;
 use crate::client::{channel, set_worker};
 use crate::env::{Env, EnvError};
+use crate::listen::ListenAddress;
 use crate::log;
 use crate::registry::Registry;
-use crate::serve::{ServerHandle, listen_address, spawn};
+use crate::serve::{ServerHandle, spawn};
 use crate::server::{Check, Router};
 
 /// The time during which further signals count as the first one: GNU timeout and some shells send it to the process and to its group.
@@ -65,7 +67,7 @@ pub fn run_all(
     threads: Threads,
     start: impl AsyncFnOnce(&mut Env, &mut Registry) -> anyhow::Result<Vec<ServerHandle>>,
 ) -> ExitCode {
-    exit_code(name, try_run_all(env, threads, start))
+    exit_code(name, try_run_all(name, env, threads, start))
 }
 
 fn exit_code(name: &str, outcome: anyhow::Result<()>) -> ExitCode {
@@ -78,6 +80,7 @@ fn exit_code(name: &str, outcome: anyhow::Result<()>) -> ExitCode {
 }
 
 fn try_run_all(
+    name: &'static str,
     mut env: Env,
     threads: Threads,
     start: impl AsyncFnOnce(&mut Env, &mut Registry) -> anyhow::Result<Vec<ServerHandle>>,
@@ -88,6 +91,10 @@ fn try_run_all(
         registry.workers.push(start_worker(index, over.clone())?);
     }
     let runtime = current_thread()?;
+    let mut serving = registry.workers.clone();
+    serving.push(runtime.handle().clone());
+    registry.metrics().add_process(name, serving, log::dropped_lines);
+    admin::start(&env, &registry, current_thread, over.clone())?;
     log::defer_writes();
     let outcome = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -169,8 +176,8 @@ fn current_thread() -> anyhow::Result<Runtime> {
 
 /// Asks the service on this machine, at the port that `PORT` gives it.
 fn healthcheck(spec: ServiceSpec, mut env: Env) -> anyhow::Result<()> {
-    let (address, port) = listen_address(spec.port, &env)?;
-    let ip = match address {
+    let ListenAddress { ip, port, .. } = ListenAddress::of_service(spec.port, &env)?;
+    let ip = match ip {
         Some(ip) if !ip.is_unspecified() => ip,
         Some(_) | None => IpAddr::V4(Ipv4Addr::LOCALHOST),
     };

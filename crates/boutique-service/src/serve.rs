@@ -1,21 +1,20 @@
 //! Running services: bound before they serve, with health and reflection, and shut down the way a pod has to be.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use boutique_proto::services::ServiceSpec;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic_health::ServingStatus;
 
+use crate::admin;
 use crate::context::{RequestContext, ServiceContext};
 use crate::env::{Env, EnvError};
+use crate::listen::ListenAddress;
 use crate::memory;
-use crate::net::HostPort;
+use crate::metrics::ServiceMetrics;
 use crate::registry::Registry;
 use crate::server::{ConnectionLimits, Endpoint, Health, Listener, Router, Shutdown, accept};
 use crate::trace::ServiceTracer;
@@ -66,9 +65,10 @@ pub async fn spawn(
     let tls = registry.tls(env)?;
     let mode = tls.server_mode(env, router.default_tls())?;
     let limits = ConnectionLimits::from_env(env)?;
-    let mut handle = start(spec, env, &router).await?;
-    let (socket, address) = bind(spec.port, env)?;
+    let mut handle = start(spec, env, registry, &router).await?;
+    let (socket, address) = ListenAddress::of_service(spec.port, env)?.bind()?;
     handle.become_ready(&router).await;
+    registry.metrics().add_connections(spec.name, &handle.shutdown.connections);
     let listener = Listener {
         endpoint: handle.endpoint.clone(),
         tls,
@@ -90,7 +90,7 @@ pub async fn spawn_inproc(
     registry: &mut Registry,
     router: Router,
 ) -> anyhow::Result<ServerHandle> {
-    let mut handle = start(spec, env, &router).await?;
+    let mut handle = start(spec, env, registry, &router).await?;
     handle.drain.delay = Duration::ZERO;
     handle.become_ready(&router).await;
     env.set(spec.addr_key, registry.insert(handle.endpoint.clone()));
@@ -98,7 +98,12 @@ pub async fn spawn_inproc(
 }
 
 /// A service that is not reached by anybody yet, and NOT_SERVING.
-async fn start(spec: ServiceSpec, env: &Env, router: &Router) -> anyhow::Result<ServerHandle> {
+async fn start(
+    spec: ServiceSpec,
+    env: &Env,
+    registry: &Registry,
+    router: &Router,
+) -> anyhow::Result<ServerHandle> {
     let mut names = router.names().to_vec();
     names.push(spec.name);
     let others = router.statuses().iter().map(|(name, _)| *name).collect();
@@ -109,6 +114,10 @@ async fn start(spec: ServiceSpec, env: &Env, router: &Router) -> anyhow::Result<
     let context = ServiceContext {
         name: spec.name,
         tracer: ServiceTracer::from_env(spec.name, env, router.is_http())?,
+        metrics: admin::is_wanted(env).then(|| {
+            let methods = router.methods();
+            ServiceMetrics::new(registry.metrics(), spec.name, router.is_http(), &methods)
+        }),
         tasks: TaskTracker::new(),
     };
     Ok(ServerHandle {
@@ -191,85 +200,4 @@ impl Drop for ServerHandle {
     fn drop(&mut self) {
         self.shutdown.abort();
     }
-}
-
-/// Returns the port that a service listens on: `PORT`, or upstream's name for it at the cart service.
-fn port(default_port: u16, env: &Env) -> Result<u16, EnvError> {
-    for name in ["PORT", "ASPNETCORE_HTTP_PORTS"] {
-        if let Some(port) = env.parse(name, "a port, 0 to 65535")? {
-            return Ok(port);
-        }
-    }
-    Ok(default_port)
-}
-
-/// Returns the address and the port that a service listens on, by `LISTEN_ADDR` and `PORT`; no address means every one.
-pub(crate) fn listen_address(
-    default_port: u16,
-    env: &Env,
-) -> Result<(Option<IpAddr>, u16), EnvError> {
-    let wrong = |problem: &str| EnvError::new("LISTEN_ADDR", problem);
-    let text = env.get("LISTEN_ADDR").unwrap_or_default().trim();
-    // `*` and `:port` are every address.
-    let (text, is_every) = match text.strip_prefix('*').unwrap_or(text) {
-        "" => return Ok((None, port(default_port, env)?)),
-        rest if rest.starts_with(':') && !rest.starts_with("::") => (format!("every{rest}"), true),
-        _ => (text.to_owned(), false),
-    };
-    let HostPort { host, port: own } = HostPort::parse(&text)
-        .ok_or_else(|| wrong("must be an IP address or a name, with a port or without one"))?;
-    let port = match own {
-        Some(own) if port(own, env)? != own => {
-            return Err(wrong("must not have another port than PORT"));
-        }
-        Some(own) => own,
-        None => port(default_port, env)?,
-    };
-    if is_every {
-        return Ok((None, port));
-    }
-    let found = (host.as_str(), port).to_socket_addrs().ok().and_then(|mut found| found.next());
-    let found = found.ok_or_else(|| wrong("must be an address of this machine, or its name"))?;
-    Ok((Some(found.ip()), port))
-}
-
-fn bind(default_port: u16, env: &Env) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let (address, port) = listen_address(default_port, env)?;
-    let listener = match address {
-        Some(ip) => listen(SocketAddr::new(ip, port)),
-        // On a machine without IPv6, IPv4 alone.
-        None => match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
-            Err(error) if error.kind() != ErrorKind::AddrInUse => {
-                listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
-            }
-            bound => bound,
-        },
-    };
-    let listener = listener.map_err(|error| {
-        if error.kind() == ErrorKind::AddrInUse {
-            EnvError::new("PORT", format_args!("must be a free port: {port} is taken"))
-        } else if error.kind() == ErrorKind::AddrNotAvailable {
-            EnvError::new("LISTEN_ADDR", "must be an address of this machine")
-        } else {
-            EnvError::new("PORT", format_args!("must be a port that can be bound: {error}"))
-        }
-    })?;
-    let address = listener.local_addr().context("cannot learn the listener's address")?;
-    Ok((listener, address))
-}
-
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(address),
-        socket2::Type::STREAM,
-        Some(socket2::Protocol::TCP),
-    )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1024)?;
-    TcpListener::from_std(socket.into())
 }

@@ -63,5 +63,5 @@ pub fn watch(redis: Arc<Redis>, what: &'static str, question: Cmd) -> Contact {
 
 async fn ask(redis: &Redis, question: &Cmd) -> Result<(), StoreError> {
     let ask = |mut link| async move { question.exec_async(&mut link).await };
-    redis.run(Repeat::Always, ask).await
+    redis.run("watch", Repeat::Always, ask).await
 }

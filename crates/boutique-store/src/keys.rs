@@ -161,15 +161,20 @@ impl KeyStore {
 
     /// Returns the effect of a key, if it has one.
     pub async fn get(&self, key: &str) -> Result<Option<Effect>, StoreError> {
-        let stored: Option<Bytes> = match &self.place {
-            Place::Memory(cache) => live(&mut lock(cache), key),
-            Place::Redis { redis, .. } => {
-                let mut get = redis::cmd("GET");
-                get.arg(self.name(key));
-                let (get, run) = (&get, Repeat::Always);
-                redis.run(run, |mut link| async move { get.query_async(&mut link).await }).await?
-            }
-        };
+        let stored: Option<Bytes> =
+            match &self.place {
+                Place::Memory(cache) => live(&mut lock(cache), key),
+                Place::Redis { redis, .. } => {
+                    let mut get = redis::cmd("GET");
+                    get.arg(self.name(key));
+                    let (get, run) = (&get, Repeat::Always);
+                    redis
+                        .run("get_effect", run, |mut link| async move {
+                            get.query_async(&mut link).await
+                        })
+                        .await?
+                }
+            };
         stored.map(decode).transpose()
     }
 
@@ -189,7 +194,11 @@ impl KeyStore {
                 let mut call = insert.key(self.name(key));
                 call.arg(&value[..]).arg(TTL.as_secs());
                 let (call, run) = (&call, Repeat::Always);
-                redis.run(run, |mut link| async move { call.invoke_async(&mut link).await }).await?
+                redis
+                    .run("insert_effect", run, |mut link| async move {
+                        call.invoke_async(&mut link).await
+                    })
+                    .await?
             }
         };
         known.map(decode).transpose()
@@ -211,7 +220,11 @@ impl KeyStore {
                 let mut call = replace.key(self.name(key));
                 call.arg(&old[..]).arg(&new[..]).arg(TTL.as_secs());
                 let (call, run) = (&call, Repeat::Always);
-                redis.run(run, |mut link| async move { call.invoke_async(&mut link).await }).await
+                redis
+                    .run("replace_effect", run, |mut link| async move {
+                        call.invoke_async(&mut link).await
+                    })
+                    .await
             }
         }
     }

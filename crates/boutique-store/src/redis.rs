@@ -3,8 +3,8 @@
 mod address;
 mod connection;
 
-use boutique_service::{Env, EnvError};
-use redis::RedisResult;
+use boutique_service::{Env, EnvError, Operation};
+use redis::{RedisError, RedisResult};
 
 use self::connection::Connections;
 pub use self::connection::{Link, Repeat};
@@ -26,22 +26,37 @@ impl Redis {
         Self::from_env(env, "ORDER_STORE_ADDR")
     }
 
-    /// Runs a command, and once more over a new connection if the first one was of no use.
+    /// Runs a command, and once more over a new connection if the first one was of no use. `name` is what metrics call it.
     pub async fn run<T, F>(
         &self,
+        name: &'static str,
         repeat: Repeat,
         command: impl Fn(Link) -> F,
     ) -> Result<T, StoreError>
     where
         F: Future<Output = RedisResult<T>>,
     {
-        Ok(self.0.run(repeat, command).await?)
+        let operation = Operation::begin("redis", name);
+        let answer = self.0.run(repeat, command).await;
+        operation.end(answer.as_ref().err().map(kind));
+        Ok(answer?)
     }
 }
 
 impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Redis")
+    }
+}
+
+/// The kind of an error, for metrics.
+fn kind(error: &RedisError) -> &'static str {
+    if error.is_timeout() {
+        "timeout"
+    } else if error.is_io_error() || error.is_connection_dropped() {
+        "connection"
+    } else {
+        "server"
     }
 }
 

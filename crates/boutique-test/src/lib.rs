@@ -6,6 +6,7 @@ mod authority;
 pub mod echo;
 mod faulty_proxy;
 mod processes;
+mod prometheus;
 mod redis_server;
 mod visitor;
 
@@ -18,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 pub use crate::authority::{Authority, Certificate};
 pub use crate::faulty_proxy::{Fault, FaultyProxy};
 pub use crate::processes::{Process, Processes, binary, load_generator, settings};
+pub use crate::prometheus::Prometheus;
 pub use crate::redis_server::RedisServer;
 pub use crate::visitor::{Answer, FORM, Visitor};
 

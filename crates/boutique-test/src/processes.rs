@@ -58,10 +58,21 @@ impl Process {
 
     /// Returns the address that it listens on, once it says so.
     pub async fn address(&mut self) -> anyhow::Result<String> {
+        self.said("server.address").await
+    }
+
+    /// Returns the address of its admin port, once it says so.
+    pub async fn admin_address(&mut self) -> anyhow::Result<String> {
+        self.said("admin.address").await
+    }
+
+    /// Returns the first value of this field in its log.
+    async fn said(&mut self, field: &str) -> anyhow::Result<String> {
+        let field = format!("\"{field}\":\"");
         let said = async {
             loop {
                 let output = self.output();
-                let rest = output.split_once("\"server.address\":\"").map(|(_, rest)| rest);
+                let rest = output.split_once(&field).map(|(_, rest)| rest);
                 if let Some((address, _)) = rest.and_then(|rest| rest.split_once('"')) {
                     return Ok(address.to_owned());
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use boutique_proto::cart_service_server::CartService;
 use boutique_proto::ext::{self, CART_VERSION, RemoveItemsRequest};
 use boutique_proto::{AddItemRequest, Cart, CartItem, Empty, EmptyCartRequest, GetCartRequest};
-use boutique_service::IdempotencyKey;
+use boutique_service::{Counter, IdempotencyKey, Meter};
 use boutique_store::StoreError;
 use tonic::{Request, Response, Status};
 
@@ -16,11 +16,15 @@ use crate::store::{CartError, Store};
 #[derive(Clone)]
 pub(crate) struct Carts {
     store: Arc<Store>,
+    additions: Counter,
+    started: Counter,
 }
 
 impl Carts {
-    pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Arc<Store>, meter: &Meter) -> Self {
+        let additions = meter.counter("shop.cart.additions", "Products that were added to carts");
+        let started = meter.counter("shop.carts.started", "Carts that were empty and are not");
+        Self { store, additions, started }
     }
 }
 
@@ -33,7 +37,11 @@ impl CartService for Carts {
         let item = item.ok_or(Refusal::NoItem)?;
         let line = NewLine::parse(item.product_id, item.quantity)?;
         let change = Change::new(key.as_ref(), std::slice::from_ref(&line));
-        self.store.add(&user, line, &change).await?;
+        let was_empty = self.store.add(&user, line, &change).await?;
+        self.additions.increment();
+        if was_empty {
+            self.started.increment();
+        }
         Ok(IdempotencyKey::confirm(key.as_ref(), Empty {}))
     }
 

@@ -19,10 +19,10 @@ use boutique_store::Contact;
 pub const SERVICE: ServiceSpec = services::CART;
 
 /// Everything this service answers, ready to be served.
-pub async fn routes(env: &Env, _registry: &Registry) -> anyhow::Result<Router> {
+pub async fn routes(env: &Env, registry: &Registry) -> anyhow::Result<Router> {
     let store = Arc::new(config::store(env)?);
     let Contact { first, now } = store.watch();
-    let service = grpc::Carts::new(store);
+    let service = grpc::Carts::new(store, &registry.meter(&SERVICE));
     let router = Router::grpc(cart_service::into_server(service.clone()));
     Ok(router.add_grpc(carts::into_server(service)).ready_when(first).with_status("store", now))
 }

@@ -37,13 +37,13 @@ pub(crate) enum Store {
 }
 
 impl Store {
-    /// Adds a line to a user's cart, whole or not at all.
+    /// Adds a line to a user's cart, whole or not at all. Returns true if the cart was empty before.
     pub(crate) async fn add(
         &self,
         user: &UserId,
         line: NewLine,
         change: &Change,
-    ) -> Result<(), CartError> {
+    ) -> Result<bool, CartError> {
         match self {
             Self::Memory(memory) => Ok(memory.add(user, line, change)?),
             Self::Redis(redis) => redis.add(user, &line, change).await,

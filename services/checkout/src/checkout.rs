@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use boutique_proto::ext::{ORDER_ID, OrderState, StoredOrder};
 use boutique_proto::{CreditCardInfo, OrderResult};
-use boutique_service::{IdempotencyKey, Stopping, already_logged, detach, time_left};
+use boutique_service::{IdempotencyKey, Meter, Stopping, already_logged, detach, time_left};
 use boutique_store::{EffectError, StoreError};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Code, Status};
@@ -15,6 +15,7 @@ use tracing::{error, info};
 use crate::clients::Clients;
 use crate::domain::Refusal;
 use crate::fulfillment::{Card, LEASE, Progress, advance};
+use crate::metrics::Metrics;
 use crate::order::Order;
 use crate::outbox::deliver;
 use crate::saga::{Step, step};
@@ -29,6 +30,8 @@ const POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mil
 /// The interval at which orders are looked for that are due, and how many are taken at a time.
 const SWEEP: Duration = Duration::from_secs(1);
 const SWEEP_COUNT: usize = 32;
+/// The number of those intervals after which stuck orders are counted.
+const SWEEPS_OF_STUCK: u32 = 10;
 
 /// Places orders and looks after those that were placed; cheap to clone.
 #[derive(Clone)]
@@ -36,6 +39,7 @@ pub(crate) struct Checkout {
     clients: Clients,
     pub(crate) store: Arc<OrderStore>,
     working: Arc<Working>,
+    metrics: Metrics,
 }
 
 /// The orders that this process works on, by id.
@@ -84,8 +88,9 @@ struct Key {
 }
 
 impl Checkout {
-    pub(crate) fn new(clients: Clients, store: OrderStore) -> Self {
-        Self { clients, store: Arc::new(store), working: Arc::default() }
+    pub(crate) fn new(clients: Clients, store: OrderStore, meter: &Meter) -> Self {
+        let metrics = Metrics::new(meter);
+        Self { clients, store: Arc::new(store), working: Arc::default(), metrics }
     }
 
     /// Places an order, once for a key: that of the caller, or else the version of the cart.
@@ -228,7 +233,7 @@ impl Checkout {
     ) -> Option<Result<OrderResult, Status>> {
         let id = entry.id().to_owned();
         let _work = self.working.on(&id);
-        match advance(&self.clients, &self.store, entry, card).await {
+        match advance(&self.clients, &self.store, &self.metrics, entry, card).await {
             Ok(Progress::Stored(entry, last)) => {
                 let answer = ended(&entry, last, Code::DeadlineExceeded);
                 if step(&entry.order) == Step::Deliver {
@@ -290,10 +295,18 @@ impl Checkout {
     /// Looks after orders that nobody works on, until the service stops: those whose steps failed, those whose outbox has
     /// something left, and those that a replica left behind that is gone. What is not finished then is handed over.
     pub(crate) async fn look_after_orders(self, stopping: Stopping) {
+        let mut sweeps = 0_u32;
         while stopping.begun.run_until_cancelled(sleep(SWEEP)).await.is_some() {
+            if sweeps.is_multiple_of(SWEEPS_OF_STUCK)
+                && let Ok(stuck) = self.store.stuck().await
+            {
+                self.metrics.show_stuck(&stuck);
+            }
+            sweeps = sweeps.wrapping_add(1);
             // What cannot be read now is due at the next turn; its health says so.
             let due = self.store.take(SWEEP_COUNT, LEASE).await.unwrap_or_default();
             for entry in due {
+                self.metrics.resumed();
                 info!(order.id = entry.id(), "resumed order {}", entry.id());
                 let checkout = self.clone();
                 detach(async move { checkout.work_on(entry, None).await });

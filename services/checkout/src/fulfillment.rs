@@ -10,6 +10,7 @@ use tonic::{Code, Request, Status};
 use tracing::{error, info, warn};
 
 use crate::clients::{Clients, go_style_message, wrap_with_message};
+use crate::metrics::Metrics;
 use crate::saga::{self, Outcome, Step};
 use crate::store::{Entry, Next, OrderStore};
 
@@ -54,6 +55,7 @@ pub(crate) struct Card {
 pub(crate) async fn advance(
     clients: &Clients,
     store: &OrderStore,
+    metrics: &Metrics,
     mut entry: Entry,
     mut card: Option<Card>,
 ) -> Result<Progress, StoreError> {
@@ -101,6 +103,9 @@ pub(crate) async fn advance(
             return Ok(Progress::TakenOver);
         }
         log(&entry);
+        if !waits {
+            metrics.reached(&entry);
+        }
         if waits {
             return Ok(Progress::Stored(Box::new(entry), last));
         }

@@ -6,6 +6,7 @@ mod clients;
 mod domain;
 mod fulfillment;
 mod grpc;
+mod metrics;
 mod order;
 mod outbox;
 mod saga;
@@ -25,7 +26,7 @@ pub async fn routes(env: &Env, registry: &Registry) -> anyhow::Result<Router> {
     let clients = clients::Clients::from_env(env, registry)?;
     let store = store::OrderStore::from_env(env)?;
     let Contact { first, now } = store.watch();
-    let checkout = checkout::Checkout::new(clients, store);
+    let checkout = checkout::Checkout::new(clients, store, &registry.meter(&SERVICE));
     let router = Router::grpc(checkout_service::into_server(checkout.clone()))
         .add_grpc(orders::into_server(checkout.clone()))
         .with_background(move |stopping| checkout.clone().look_after_orders(stopping));

@@ -9,7 +9,7 @@ use boutique_proto::email_service_server::EmailService;
 use boutique_proto::{
     Empty, OrderItem, OrderResult, SendOrderConfirmationRequest, required_amount,
 };
-use boutique_service::{IdempotencyKey, detach};
+use boutique_service::{CounterBy, IdempotencyKey, Meter, detach};
 use boutique_store::{EffectError, Fingerprint, KeyStore};
 use lettre::Address;
 use tokio::sync::OwnedMutexGuard;
@@ -21,6 +21,9 @@ use crate::domain::{self, Confirmation, Line};
 /// The time for which a confirmation that was sent is tried to be noted, and the pause between two attempts.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(15);
 const NOTE_PAUSE: Duration = Duration::from_millis(100);
+/// The outcomes of a mail, for metrics.
+const SENT: &str = "sent";
+const FAILED: &str = "failed";
 
 pub(crate) struct Email {
     delivery: Arc<Delivery>,
@@ -28,11 +31,19 @@ pub(crate) struct Email {
     sent: Arc<KeyStore>,
     /// The keys of the confirmations that are being sent.
     sending: Arc<Sending>,
+    mails: CounterBy,
 }
 
 impl Email {
-    pub(crate) fn new(delivery: Delivery, sent: KeyStore) -> Self {
-        Self { delivery: Arc::new(delivery), sent: Arc::new(sent), sending: Arc::default() }
+    pub(crate) fn new(delivery: Delivery, sent: KeyStore, meter: &Meter) -> Self {
+        let (name, help) =
+            ("shop.mails", "Confirmations that were given to the mail server, or logged");
+        Self {
+            delivery: Arc::new(delivery),
+            sent: Arc::new(sent),
+            sending: Arc::default(),
+            mails: meter.counter_by(name, help, "outcome", &[SENT, FAILED]),
+        }
     }
 }
 
@@ -64,12 +75,13 @@ impl EmailService for Email {
         })?;
         let (delivery, order_id) = (self.delivery.clone(), confirmation.order_id);
         let Some(key) = key else {
-            delivery.deliver(to, mail, &order_id).await?;
+            counted(&self.mails, delivery.deliver(to, mail, &order_id).await)?;
             return Ok(Response::new(Empty {}));
         };
         let fingerprint = Fingerprint::new(key.as_str()).with(email.as_bytes());
         let fingerprint = fingerprint.with(order_id.as_bytes()).finish();
         let (sent, sending, name) = (self.sent.clone(), self.sending.clone(), key.clone());
+        let mails = self.mails.clone();
         // In a task of its own: a mail that is sent is noted, whatever becomes of the caller.
         let work = detach(async move {
             let _turn = sending.turn(&name).await;
@@ -78,13 +90,19 @@ impl EmailService for Email {
                 Some(_) => return Err(EffectError::OtherRequest.into()),
                 None => {}
             }
-            delivery.deliver(to, mail, &order_id).await?;
+            counted(&mails, delivery.deliver(to, mail, &order_id).await)?;
             note(&sent, &name, &fingerprint, &order_id).await?;
             Ok::<_, Status>(())
         });
         work.await.map_err(|_| Status::internal("the confirmation was not finished"))??;
         Ok(IdempotencyKey::confirm(Some(&key), Empty {}))
     }
+}
+
+/// Counts a mail by its outcome.
+fn counted<E>(mails: &CounterBy, outcome: Result<(), E>) -> Result<(), E> {
+    mails.increment(if outcome.is_ok() { SENT } else { FAILED });
+    outcome
 }
 
 /// Notes that a confirmation was sent. A store that is out for a moment must not have it sent again, so that the next call

@@ -14,10 +14,11 @@ use boutique_store::{Contact, KeyStore};
 pub const SERVICE: ServiceSpec = services::EMAIL;
 
 /// Everything this service answers, ready to be served.
-pub async fn routes(env: &Env, _registry: &Registry) -> anyhow::Result<Router> {
+pub async fn routes(env: &Env, registry: &Registry) -> anyhow::Result<Router> {
     let delivery = delivery::Delivery::from_env(env)?;
     let sent = KeyStore::from_env(env, "boutique:confirmations:")?;
     let Contact { first, now } = sent.watch();
-    let router = Router::grpc(email_service::into_server(grpc::Email::new(delivery, sent)));
+    let email = grpc::Email::new(delivery, sent, &registry.meter(&SERVICE));
+    let router = Router::grpc(email_service::into_server(email));
     Ok(router.ready_when(first).with_status("store", now))
 }

@@ -58,6 +58,7 @@ impl Clients {
     pub(crate) fn from_env(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
         let cart = channel(env, registry, &services::CART)?;
         let checkout = channel(env, registry, &services::CHECKOUT)?;
+        let meter = registry.meter(&services::FRONTEND);
         Ok(Self {
             catalog: client(env, registry)?,
             currency: client(env, registry)?,
@@ -71,13 +72,13 @@ impl Clients {
             copy: Arc::default(),
             cached: Arc::new(Cached {
                 // The two lists are there once each.
-                currencies: Cache::from_env(env, |(), _| 0)?,
-                products: Cache::from_env(env, |(), _| 0)?,
-                product: Cache::from_env(env, |id: &String, priced: &Arc<Priced>| {
+                currencies: Cache::from_env(env, &meter, |(), _| 0)?,
+                products: Cache::from_env(env, &meter, |(), _| 0)?,
+                product: Cache::from_env(env, &meter, |id: &String, priced: &Arc<Priced>| {
                     id.len() + size_of::<Priced>() + priced.product.encoded_len()
                 })?,
-                converted: Cache::from_env(env, |_, _| 0)?,
-                ad_targets: Cache::new(AD_TARGET_TTL, |id: &String, _| id.len()),
+                converted: Cache::from_env(env, &meter, |_, _| 0)?,
+                ad_targets: Cache::new(AD_TARGET_TTL, &meter, |id: &String, _| id.len()),
             }),
         })
     }

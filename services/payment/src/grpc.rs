@@ -7,7 +7,7 @@ use boutique_proto::ext::charges_server::Charges;
 use boutique_proto::ext::{Charge, GetChargeRequest, VoidChargeRequest};
 use boutique_proto::payment_service_server::PaymentService;
 use boutique_proto::{ChargeRequest, ChargeResponse};
-use boutique_service::IdempotencyKey;
+use boutique_service::{Counter, CounterBy, IdempotencyKey, Meter};
 use boutique_store::{EffectError, Fingerprint, KeyStore, Once};
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status};
@@ -20,11 +20,18 @@ use crate::domain::{Card, NewCharge, Refusal};
 pub(crate) struct Payment {
     /// The charges by their idempotency keys.
     charges: Arc<KeyStore>,
+    declined: CounterBy,
+    voided: Counter,
 }
 
 impl Payment {
-    pub(crate) fn new(charges: KeyStore) -> Self {
-        Self { charges: Arc::new(charges) }
+    pub(crate) fn new(charges: KeyStore, meter: &Meter) -> Self {
+        let (name, help) = ("shop.cards.declined", "Cards that were declined");
+        Self {
+            charges: Arc::new(charges),
+            declined: meter.counter_by(name, help, "reason", &["invalid", "brand", "expired"]),
+            voided: meter.counter("shop.charges.voided", "Charges that were voided"),
+        }
     }
 }
 
@@ -35,7 +42,11 @@ impl PaymentService for Payment {
         request: Request<ChargeRequest>,
     ) -> Result<Response<ChargeResponse>, Status> {
         let key = IdempotencyKey::of(&request)?;
-        let charge = parse(request.get_ref())?;
+        let charge = parse(request.get_ref()).inspect_err(|refusal| {
+            if let Some(reason) = declined_because(refusal) {
+                self.declined.increment(reason);
+            }
+        })?;
         let mut once = Once { id: Uuid::new_v4().to_string(), is_new: true };
         if let Some(key) = &key {
             let fingerprint = fingerprint(key, &charge, request.get_ref());
@@ -72,6 +83,7 @@ impl Charges for Payment {
         let key = key(&request.get_ref().idempotency_key)?;
         let transaction_id = self.charges.void(key.as_str()).await.map_err(EffectError::from)?;
         if !transaction_id.is_empty() {
+            self.voided.increment();
             info!(transaction.id = %transaction_id, "voided transaction {transaction_id}");
         }
         Ok(Response::new(Charge { transaction_id, is_void: true }))
@@ -105,6 +117,16 @@ fn parse(request: &ChargeRequest) -> Result<NewCharge, Refusal> {
     });
     let amount = request.amount.as_ref().map(Money::try_from);
     NewCharge::parse(amount, card, OffsetDateTime::now_utc().date().into())
+}
+
+/// The reason why a card was declined, for metrics; none where it was not the card.
+fn declined_because(refusal: &Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::NoCard | Refusal::Invalid => Some("invalid"),
+        Refusal::Brand(_) => Some("brand"),
+        Refusal::Expired { .. } => Some("expired"),
+        Refusal::NoAmount | Refusal::Amount(_) | Refusal::NotPositive | Refusal::Currency => None,
+    }
 }
 
 impl From<Refusal> for Status {

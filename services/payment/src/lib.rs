@@ -14,10 +14,10 @@ use boutique_store::{Contact, KeyStore};
 pub const SERVICE: ServiceSpec = services::PAYMENT;
 
 /// Everything this service answers, ready to be served.
-pub async fn routes(env: &Env, _registry: &Registry) -> anyhow::Result<Router> {
+pub async fn routes(env: &Env, registry: &Registry) -> anyhow::Result<Router> {
     let charges = KeyStore::from_env(env, "boutique:charges:")?;
     let Contact { first, now } = charges.watch();
-    let payment = grpc::Payment::new(charges);
+    let payment = grpc::Payment::new(charges, &registry.meter(&SERVICE));
     let router = Router::grpc(payment_service::into_server(payment.clone()));
     let router = router.add_grpc(charges::into_server(payment));
     Ok(router.ready_when(first).with_status("store", now))

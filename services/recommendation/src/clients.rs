@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use boutique_proto::{Empty, product_catalog_service};
+use boutique_proto::{Empty, product_catalog_service, services};
 use boutique_service::{Cache, Channel, Env, EnvError, Registry, client};
 use tonic::Status;
 
@@ -15,7 +15,10 @@ pub(crate) struct Catalog {
 impl Catalog {
     /// Reads `PRODUCT_CATALOG_SERVICE_ADDR` and `CACHE_TTL`.
     pub(crate) fn from_env(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
-        Ok(Self { catalog: client(env, registry)?, ids: Cache::from_env(env, |(), _| 0)? })
+        Ok(Self {
+            catalog: client(env, registry)?,
+            ids: Cache::from_env(env, &registry.meter(&services::RECOMMENDATION), |(), _| 0)?,
+        })
     }
 
     /// Returns the ids of all products.

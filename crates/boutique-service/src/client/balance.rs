@@ -15,9 +15,11 @@ use tower::Service;
 
 use super::endpoint::{Endpoint, verdict_of_drop};
 use super::exchange::{CallError, Verdict};
+use super::peer::Peer;
 use super::resolve::{Found, Place, Resolver};
 use crate::grpc::not_processed;
 use crate::layers::Request;
+use crate::metrics::PeerMetrics;
 use crate::tls::Tls;
 
 /// The time in which calls count as made together, and the most that do.
@@ -37,8 +39,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Balance(Arc<Inner>);
 
 struct Inner {
-    /// The workload that is called, for logs and errors.
-    name: &'static str,
+    /// The workload that is called.
+    peer: Arc<Peer>,
     resolver: Arc<Resolver>,
     tls: Option<Arc<Tls>>,
     members: Mutex<Members>,
@@ -70,10 +72,10 @@ enum Choice {
 }
 
 impl Balance {
-    pub(super) fn new(name: &'static str, resolver: Arc<Resolver>, tls: Option<Arc<Tls>>) -> Self {
+    pub(super) fn new(peer: Arc<Peer>, resolver: Arc<Resolver>, tls: Option<Arc<Tls>>) -> Self {
         let members = Members { found: resolver.subscribe(), tiers: Vec::new(), burst: None };
         Self(Arc::new(Inner {
-            name,
+            peer,
             resolver,
             tls,
             members: Mutex::new(members),
@@ -226,20 +228,30 @@ impl Balance {
         if !endpoint.take_out() {
             return;
         }
+        let ejected = self.metrics().map(PeerMetrics::eject);
         self.0.resolver.refresh();
         self.0.changed.notify_waiters();
         if endpoint.was_connected() {
-            let (name, address) = (self.0.name, endpoint.place.to_string());
+            let (name, address) = (self.0.peer.name, endpoint.place.to_string());
             tracing::warn!(
                 server.address = address,
                 "{name} does not answer at {address}: it is not called until it does"
             );
         }
-        tokio::spawn(recover(Arc::downgrade(&self.0), Arc::downgrade(endpoint)));
+        let recovery = recover(Arc::downgrade(&self.0), Arc::downgrade(endpoint));
+        tokio::spawn(async move {
+            recovery.await;
+            drop(ejected);
+        });
+    }
+
+    /// Returns the metrics of the calls, if anybody reads them.
+    pub(super) fn metrics(&self) -> Option<&PeerMetrics> {
+        self.0.peer.metrics()
     }
 
     fn no_answer(&self) -> Status {
-        not_processed(Status::unavailable(format!("{} does not answer", self.0.name)))
+        not_processed(Status::unavailable(format!("{} does not answer", self.0.peer.name)))
     }
 
     fn has_available(&self) -> bool {
@@ -295,7 +307,7 @@ async fn recover(balance: Weak<Inner>, endpoint: Weak<Endpoint>) {
             endpoint.take_in();
             balance.0.changed.notify_waiters();
             if endpoint.was_connected() {
-                let (name, address) = (balance.0.name, endpoint.place.to_string());
+                let (name, address) = (balance.0.peer.name, endpoint.place.to_string());
                 tracing::info!(server.address = address, "{name} answers at {address}");
             }
             return;

@@ -19,13 +19,17 @@ use tower::{Service, ServiceBuilder, service_fn};
 use super::address;
 use super::balance::Balance;
 use super::open::Open;
+use super::peer::Peer;
 use super::resolve::Resolver;
 use super::retry::Retry;
 use crate::context::RequestContext;
 use crate::env::{Env, EnvError};
 use crate::grpc;
 use crate::idempotency::IdempotencyKey;
-use crate::layers::{DeadlineLayer, Reply, Request, RequestInfo, ShedLayer, TraceLayer};
+use crate::layers::{
+    DeadlineLayer, MetricsLayer, Reply, Request, RequestInfo, ShedLayer, TraceLayer,
+};
+use crate::metrics::Calls;
 use crate::propagation::TraceContext;
 use crate::registry::{INPROC, Registry};
 use crate::server::Endpoint;
@@ -51,6 +55,7 @@ pub(crate) fn set_worker(index: usize) {
 pub struct Channel {
     route: Route,
     methods: Arc<[Method]>,
+    peer: Arc<Peer>,
 }
 
 /// A method as this channel calls it.
@@ -77,6 +82,7 @@ enum Route {
 
 /// The layers around every call, first to last. Further ones belong here.
 fn stack<S, T>(
+    calls: Option<&Arc<Calls>>,
     service: S,
 ) -> impl Service<Request<T>, Response = S::Response, Error = Status, Future: Send>
 where
@@ -84,7 +90,8 @@ where
 {
     ServiceBuilder::new()
         .layer(TraceLayer::CLIENT)
-        .layer(ShedLayer)
+        .layer(MetricsLayer::client(calls))
+        .layer(ShedLayer(calls.cloned()))
         .layer(DeadlineLayer::CLIENT)
         .service(service)
 }
@@ -103,7 +110,7 @@ where
 /// service of this process. It connects at the first call, so services start in any order. Calls are spread over all
 /// addresses that a name has, unless `CLIENT_LOAD_BALANCING` is off, as where a mesh does that.
 pub fn channel(env: &Env, registry: &Registry, spec: &ServiceSpec) -> Result<Channel, EnvError> {
-    let address = env.require(spec.addr_key)?;
+    let (address, peer) = (env.require(spec.addr_key)?, Arc::new(Peer::new(spec)));
     let route = match address.strip_prefix(INPROC) {
         Some(name) => {
             let problem = "must name a service of this process after inproc:";
@@ -116,7 +123,7 @@ pub fn channel(env: &Env, registry: &Registry, spec: &ServiceSpec) -> Result<Cha
             let is_tls = names.iter().flatten().any(|target| target.is_tls);
             let tls = if is_tls { Some(registry.tls(env)?) } else { None };
             let resolver = Resolver::new(names, env.flag("CLIENT_LOAD_BALANCING")?.unwrap_or(true));
-            let balance = |_| Balance::new(spec.name, resolver.clone(), tls.clone());
+            let balance = |_| Balance::new(peer.clone(), resolver.clone(), tls.clone());
             let balances = (0..=registry.workers.len()).map(balance).collect();
             Route::Network { balances, budget: Retry::budget(), confirms_keys: Arc::default() }
         }
@@ -133,7 +140,7 @@ pub fn channel(env: &Env, registry: &Registry, spec: &ServiceSpec) -> Result<Cha
         let (path, criticality) = (method.path, method.criticality);
         Ok(Method { path, timeout, is_repeatable: method.idempotent, criticality })
     });
-    Ok(Channel { route, methods: methods.collect::<Result<_, EnvError>>()? })
+    Ok(Channel { route, methods: methods.collect::<Result<_, EnvError>>()?, peer })
 }
 
 /// Returns the deadline of every read, where one is set for all of them: `READ_TIMEOUT`, or where the settings have
@@ -163,10 +170,11 @@ impl Channel {
     ) -> Result<Response<R::Response>, Status> {
         let (metadata, _, message) = request.into_parts();
         let info = RequestInfo { metadata, ..self.info(R::PATH)? };
+        let calls = self.peer.begin().and_then(|metrics| metrics.method(R::PATH));
         match &self.route {
             Route::Local(endpoint) => {
                 let call = async |request| endpoint.call::<R>(request).await;
-                stack(service_fn(call)).call(Request::new(info, message)).await
+                stack(calls, service_fn(call)).call(Request::new(info, message)).await
             }
             Route::Network { balances, budget, confirms_keys } => {
                 let message = grpc::encode(&message);
@@ -175,9 +183,9 @@ impl Channel {
                     || (has_key && confirms_keys.load(Ordering::Relaxed));
                 let balance = of_this_thread(balances);
                 let retry = Retry::new(balance.clone(), budget.clone(), is_repeatable);
+                let request = Request::new(info, message);
                 // Boxed, so that calls inside the process do not carry it with them.
-                let answer =
-                    Box::pin(call_over(balance, retry, Request::new(info, message))).await?;
+                let answer = Box::pin(call_over(calls, balance, retry, request)).await?;
                 if has_key && answer.metadata().contains_key(IdempotencyKey::METADATA) {
                     confirms_keys.store(true, Ordering::Relaxed);
                 }
@@ -226,13 +234,14 @@ fn of_this_thread(balances: &[Balance]) -> Balance {
 /// A unary call over the network: the stack, below it what makes a call once more, and below that the choice of an
 /// endpoint for each of them.
 async fn call_over(
+    calls: Option<&Arc<Calls>>,
     balance: Balance,
     retry: Retry,
     request: Request<Bytes>,
 ) -> Result<Response<Bytes>, Status> {
     let balance =
         ServiceBuilder::new().map_err(Status::from).layer(RetryLayer::new(retry)).service(balance);
-    stack(balance).call(request).await
+    stack(calls, balance).call(request).await
 }
 
 /// Calls of any kind, as the clients that tonic generates make them. Such a call has the deadline of its `grpc-timeout`,
@@ -257,6 +266,6 @@ impl Service<http::Request<tonic::body::Body>> for Channel {
             Route::Local(endpoint) => Open::Local(endpoint.clone()),
             Route::Network { balances, .. } => Open::Network(of_this_thread(balances)),
         };
-        Box::pin(async move { Ok(stack(open).call(request).await?.response) })
+        Box::pin(async move { Ok(stack(None, open).call(request).await?.response) })
     }
 }

@@ -8,6 +8,7 @@ mod endpoint;
 mod exchange;
 mod load;
 mod open;
+mod peer;
 mod resolve;
 mod retry;
 

@@ -77,6 +77,9 @@ impl Policy<Request<Bytes>, Response<Bytes>, CallError> for Retry {
                 self.may_be_processed |= !grpc::was_not_processed(&error.status);
                 (self.retries_left > 0 && self.allows(request, error)).then(|| {
                     self.retries_left -= 1;
+                    if let Some(metrics) = self.balance.metrics() {
+                        metrics.retries.increment();
+                    }
                     ready(())
                 })
             }

@@ -5,6 +5,7 @@ mod catch_panic;
 mod context;
 mod deadline;
 mod log;
+mod metrics;
 mod request;
 mod shed;
 mod trace;
@@ -14,7 +15,10 @@ pub(crate) use context::ContextLayer;
 pub(crate) use deadline::DeadlineLayer;
 pub(crate) use log::LogLayer;
 pub use log::already_logged;
+pub(crate) use metrics::MetricsLayer;
 pub use request::Outcome;
-pub(crate) use request::{Ending, Protocol, Reply, Request, RequestInfo, is_server_error};
+pub(crate) use request::{
+    Ending, Protocol, Reply, Request, RequestInfo, http_status, is_server_error,
+};
 pub(crate) use shed::ShedLayer;
 pub(crate) use trace::TraceLayer;

@@ -188,6 +188,15 @@ impl<M> Reply for tonic::Response<M> {
     }
 }
 
+/// Returns the HTTP status of a request that a layer refused with this code.
+pub(crate) fn http_status(code: Code) -> StatusCode {
+    if matches!(code, Code::ResourceExhausted | Code::DeadlineExceeded) {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+}
+
 /// Returns true if an operator of the server has to look into an error, as opposed to its caller.
 pub(crate) fn is_server_error(code: Code) -> bool {
     match code {

@@ -1,6 +1,7 @@
 //! Leaves out calls while the thread is overloaded.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use boutique_proto::services::Criticality;
@@ -8,21 +9,25 @@ use tonic::Status;
 use tower::{Layer, Service};
 
 use super::Request;
+use crate::metrics::Calls;
 use crate::overload;
 
 /// Adds [`Shed`].
-#[derive(Clone, Copy)]
-pub(crate) struct ShedLayer;
+#[derive(Clone)]
+pub(crate) struct ShedLayer(pub(crate) Option<Arc<Calls>>);
 
 /// Answers RESOURCE_EXHAUSTED at once to calls that can be left out, while they would be at the expense of others.
 #[derive(Clone)]
-pub(crate) struct Shed<S>(S);
+pub(crate) struct Shed<S> {
+    calls: Option<Arc<Calls>>,
+    inner: S,
+}
 
 impl<S> Layer<S> for ShedLayer {
     type Service = Shed<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Shed(inner)
+        Shed { calls: self.0.clone(), inner }
     }
 }
 
@@ -35,13 +40,16 @@ where
     type Future = ShedFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        self.0.poll_ready(cx)
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<T>) -> Self::Future {
         let is_sheddable = request.info.criticality == Criticality::Sheddable;
         let is_shed = is_sheddable && overload::is_overloaded();
-        ShedFuture { inner: (!is_shed).then(|| self.0.call(request)) }
+        if is_shed && let Some(calls) = &self.calls {
+            calls.shed();
+        }
+        ShedFuture { inner: (!is_shed).then(|| self.inner.call(request)) }
     }
 }
 

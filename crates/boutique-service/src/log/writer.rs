@@ -25,7 +25,10 @@ static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 struct Queue {
     sender: SyncSender<Job>,
+    /// The lines dropped since that was logged.
     dropped: AtomicU64,
+    /// All lines that were dropped before.
+    dropped_before: AtomicU64,
 }
 
 enum Job {
@@ -39,7 +42,11 @@ pub(super) fn start() {
     let (sender, jobs) = sync_channel(MAX_QUEUED);
     let work = move || write_all(&jobs);
     if std::thread::Builder::new().name("log".to_owned()).spawn(work).is_ok() {
-        let _ = QUEUE.set(Queue { sender, dropped: AtomicU64::new(0) });
+        let _ = QUEUE.set(Queue {
+            sender,
+            dropped: AtomicU64::new(0),
+            dropped_before: AtomicU64::new(0),
+        });
     }
 }
 
@@ -63,10 +70,21 @@ fn write_all(jobs: &Receiver<Job>) {
 fn log_dropped() {
     let dropped = QUEUE.get().map_or(0, |queue| queue.dropped.swap(0, Ordering::Relaxed));
     if dropped > 0 {
+        if let Some(queue) = QUEUE.get() {
+            queue.dropped_before.fetch_add(dropped, Ordering::Relaxed);
+        }
         // This thread's own line: written at once, without the queue.
         tracing::warn!(log.dropped = dropped, "dropped {dropped} log lines: stdout was not read");
         flush_here();
     }
+}
+
+/// Returns the number of lines that were dropped since the start.
+pub(crate) fn dropped_lines() -> u64 {
+    let all = |queue: &Queue| {
+        queue.dropped.load(Ordering::Relaxed) + queue.dropped_before.load(Ordering::Relaxed)
+    };
+    QUEUE.get().map_or(0, all)
 }
 
 fn write_out(lines: &[u8]) {

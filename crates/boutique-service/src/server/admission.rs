@@ -45,6 +45,13 @@ impl ConnectionLimits {
     }
 }
 
+impl ConnectionLimits {
+    /// A port that has at most `max` connections.
+    pub(crate) fn at_most(max: usize) -> Self {
+        Self { max, per_address: max }
+    }
+}
+
 /// The open connections of one port.
 #[derive(Debug)]
 pub(super) struct Connections {

@@ -19,8 +19,8 @@ use crate::compression::inflate;
 use crate::context::ServiceContext;
 use crate::grpc::{self, DeadlineBody};
 use crate::layers::{
-    CatchPanicLayer, ContextLayer, DeadlineLayer, Ending, LogLayer, Outcome, Protocol, Reply,
-    Request, RequestInfo, TraceLayer,
+    CatchPanicLayer, ContextLayer, DeadlineLayer, Ending, LogLayer, MetricsLayer, Outcome,
+    Protocol, Reply, Request, RequestInfo, TraceLayer, http_status,
 };
 use crate::net::Target;
 use crate::overload;
@@ -64,6 +64,7 @@ where
 {
     ServiceBuilder::new()
         .layer(TraceLayer::server(context))
+        .layer(MetricsLayer::server(context))
         .layer(ContextLayer(context.clone()))
         .layer(LogLayer)
         .layer(DeadlineLayer::SERVER)
@@ -125,6 +126,9 @@ impl Endpoint {
         // Before the layers, because what a refusal costs is what an overloaded thread has not got.
         let is_sheddable = self.sheds && !class.is_probe;
         if is_sheddable && !overload::admits(class.criticality, started) {
+            if let Some(metrics) = &self.context.metrics {
+                metrics.shed(class.criticality);
+            }
             let refusal = Status::resource_exhausted("overloaded");
             return (error_response(class.protocol, refusal), None);
         }
@@ -346,10 +350,7 @@ fn error_response(protocol: Protocol, status: Status) -> http::Response<Body> {
     match protocol {
         Protocol::Grpc => status.into_http(),
         Protocol::Http if status.code() == Code::ResourceExhausted => overloaded(),
-        Protocol::Http if status.code() == Code::DeadlineExceeded => {
-            empty(StatusCode::SERVICE_UNAVAILABLE)
-        }
-        Protocol::Http => empty(StatusCode::INTERNAL_SERVER_ERROR),
+        Protocol::Http => empty(http_status(status.code())),
     }
 }
 

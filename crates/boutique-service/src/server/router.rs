@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::response::IntoResponse;
 use axum::routing::any;
 use boutique_proto::Handlers;
+use boutique_proto::services::ServiceSpec;
 use futures_util::future::BoxFuture;
 use http::{Method, Request, StatusCode};
 use tokio::sync::watch;
@@ -164,6 +165,22 @@ impl Router {
     /// Returns true if it has HTTP routes.
     pub(crate) fn is_http(&self) -> bool {
         self.is_http
+    }
+
+    /// The paths of its gRPC methods that the table of services or a handler has.
+    pub(crate) fn methods(&self) -> Vec<&'static str> {
+        let specs = self.names.iter().filter_map(|name| ServiceSpec::of_grpc(name));
+        let own = |path: &&str| {
+            self.names
+                .iter()
+                .any(|name| path.trim_start_matches('/').split('/').next() == Some(name))
+        };
+        let mut paths: Vec<&'static str> =
+            specs.flat_map(|spec| spec.methods).map(|method| method.path).filter(own).collect();
+        paths.extend(self.handlers.paths());
+        paths.sort_unstable();
+        paths.dedup();
+        paths
     }
 
     /// The names of its gRPC services.

@@ -54,19 +54,25 @@ impl Memory {
         Self { ttl, carts: Mutex::new(carts) }
     }
 
-    pub(crate) fn add(&self, user: &UserId, line: NewLine, change: &Change) -> Result<(), Refusal> {
+    pub(crate) fn add(
+        &self,
+        user: &UserId,
+        line: NewLine,
+        change: &Change,
+    ) -> Result<bool, Refusal> {
         let now = Instant::now();
         let mut carts = self.lock();
         let kept = carts.get(user.as_str()).filter(|cart| !cart.has_expired(now));
         let mut cart = kept.cloned().unwrap_or_else(Kept::new);
         if !Kept::begin(&mut cart.added, change)? {
-            return Ok(());
+            return Ok(false);
         }
+        let was_empty = cart.lines.is_empty();
         domain::add(&mut cart.lines, line)?;
         cart.changes += 1;
         cart.expires = now.checked_add(self.ttl);
         carts.insert(user.as_str().to_owned(), cart);
-        Ok(())
+        Ok(was_empty)
     }
 
     pub(crate) fn get(&self, user: &UserId) -> Option<Cart> {

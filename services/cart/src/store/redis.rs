@@ -47,14 +47,16 @@ impl Redis {
         user: &UserId,
         line: &NewLine,
         change: &Change,
-    ) -> Result<(), CartError> {
+    ) -> Result<bool, CartError> {
         let mut call = self.change(&self.add, user, change);
         call.arg(user.as_str())
             .arg(&line.line().product_id)
             .arg(line.line().quantity)
             .arg(MAX_LINES)
             .arg(MAX_QUANTITY);
-        done(self.run(&call, change).await?)
+        let code = self.run("add_item", &call, change).await?;
+        done(code)?;
+        Ok(code == BEGUN)
     }
 
     pub(crate) async fn remove(
@@ -67,7 +69,8 @@ impl Redis {
         for line in lines.iter().map(NewLine::line) {
             call.arg(&line.product_id).arg(line.quantity);
         }
-        let (code, generation, changes): (i32, String, String) = self.run(&call, change).await?;
+        let (code, generation, changes): (i32, String, String) =
+            self.run("remove_items", &call, change).await?;
         done(code)?;
         Ok((!generation.is_empty()).then(|| version(&generation, &changes)))
     }
@@ -86,20 +89,21 @@ impl Redis {
 
     async fn run<T: FromRedisValue>(
         &self,
+        name: &'static str,
         call: &ScriptInvocation<'_>,
         change: &Change,
     ) -> Result<T, CartError> {
         // Made once more without a key, it would be made twice.
         let repeat = if change.key.is_empty() { Repeat::NotProcessed } else { Repeat::Always };
         let run = |mut link: Link| async move { call.invoke_async(&mut link).await };
-        Ok(self.redis.run(repeat, run).await?)
+        Ok(self.redis.run(name, repeat, run).await?)
     }
 
     pub(crate) async fn get(&self, user: &UserId) -> Result<Option<Cart>, CartError> {
         let call = &self.get.key(user.as_str());
         let ask = |mut link: Link| async move { call.invoke_async(&mut link).await };
         let (data, generation, changes): (Option<Vec<u8>>, Option<String>, Option<String>) =
-            self.redis.run(Repeat::Always, ask).await?;
+            self.redis.run("get_cart", Repeat::Always, ask).await?;
         let Some(data) = data else { return Ok(None) };
         let cart = boutique_proto::Cart::decode(data.as_slice())
             .map_err(|error| StoreError::Unreadable(error.into()))?;
@@ -120,14 +124,17 @@ impl Redis {
         call.arg(generation()).arg(self.ttl.as_secs());
         let call = &call;
         let run = |mut link: Link| async move { call.invoke_async::<()>(&mut link).await };
-        Ok(self.redis.run(Repeat::Always, run).await?)
+        Ok(self.redis.run("empty_cart", Repeat::Always, run).await?)
     }
 }
+
+/// The code of an addition to a cart that was empty.
+const BEGUN: i32 = -1;
 
 /// The outcome of a change, by the code that its script answers.
 fn done(code: i32) -> Result<(), CartError> {
     match code {
-        0 => Ok(()),
+        0 | BEGUN => Ok(()),
         1 => Err(Refusal::FullLine.into()),
         2 => Err(Refusal::FullCart.into()),
         4 => Err(Refusal::OtherChange.into()),

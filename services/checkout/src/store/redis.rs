@@ -71,7 +71,7 @@ impl Redis {
             .arg(MAX_LISTED)
             .arg(name("order:", ""))
             .arg(&order.cart_version);
-        let known: Option<Stored> = self.run(&call).await?;
+        let known: Option<Stored> = self.run("open_order", &call).await?;
         Ok(match known.map(entry).transpose()? {
             None => Opened::New(Entry { order, revision: 1 }),
             Some(known) if known.id() == id(&order) => Opened::New(known),
@@ -98,7 +98,7 @@ impl Redis {
             .arg(u8::from(next == Next::Stuck))
             .arg(u8::from(holds_cart(&entry.order)))
             .arg(&entry.order.emptied_cart_version);
-        self.run(&call).await
+        self.run("save_order", &call).await
     }
 
     pub(super) async fn forget(&self, entry: &Entry) -> Result<bool, StoreError> {
@@ -108,19 +108,19 @@ impl Redis {
             .key(name("user:", &entry.order.user_id))
             .arg(entry.id())
             .arg(entry.revision);
-        self.run(&call).await
+        self.run("forget_order", &call).await
     }
 
     pub(super) async fn find(&self, user: &str, key: &str) -> Result<Option<Entry>, StoreError> {
         let mut call = self.find.key(key_name(user, key));
         call.arg(name("order:", ""));
-        let found: Option<Stored> = self.run(&call).await?;
+        let found: Option<Stored> = self.run("find_order", &call).await?;
         found.map(entry).transpose()
     }
 
     pub(super) async fn get(&self, user: &str, id: &str) -> Result<Option<Entry>, StoreError> {
         let call = self.get.key(name("order:", id));
-        let found: Option<Stored> = self.run(&call).await?;
+        let found: Option<Stored> = self.run("get_order", &call).await?;
         let found = found.map(entry).transpose()?;
         Ok(found.filter(|entry| entry.order.user_id == user))
     }
@@ -136,13 +136,13 @@ impl Redis {
     ) -> Result<Vec<Entry>, StoreError> {
         let mut call = self.take.key(name("open", ""));
         call.arg(name("order:", "")).arg(count).arg(millis(lease));
-        entries(self.run(&call).await?)
+        entries(self.run("take_orders", &call).await?)
     }
 
     pub(super) async fn hand_over(&self, ids: &[String]) -> Result<(), StoreError> {
         let mut call = self.hand_over.key(name("open", ""));
         call.arg(ids);
-        self.run(&call).await
+        self.run("hand_over_orders", &call).await
     }
 
     pub(super) async fn stuck(&self, count: usize) -> Result<Vec<Entry>, StoreError> {
@@ -158,15 +158,16 @@ impl Redis {
     ) -> Result<Vec<Entry>, StoreError> {
         let mut call = self.list.key(ids);
         call.arg(name("order:", "")).arg(count).arg(command);
-        entries(self.run(&call).await?)
+        entries(self.run("list_orders", &call).await?)
     }
 
     async fn run<T: redis::FromRedisValue>(
         &self,
+        name: &'static str,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, StoreError> {
         let run = |mut link: Link| async move { call.invoke_async(&mut link).await };
-        self.redis.run(Repeat::Always, run).await
+        self.redis.run(name, Repeat::Always, run).await
     }
 }
 

@@ -1,6 +1,6 @@
 -- Adds a quantity of a product, in one step. Lines of the product that another writer left twice are merged.
 -- ARGV: key, fingerprint, new generation, seconds to live, user id, product id, quantity, most lines, most pieces in a
--- line. Answers 0, or 1 for a full line, 2 for a full cart, 3 for data that is no cart, 4 for a key of another change.
+-- line. Answers 0 (or -1 if the cart was empty), or 1 for a full line, 2 for a full cart, 3 for data that is no cart, 4 for a key of another change.
 
 local was = seen('added', ARGV[1], ARGV[2])
 if was > 0 then return was % 5 end
@@ -39,4 +39,5 @@ if quantity > tonumber(ARGV[9]) then return 1 end
 data = sub(data, 1, start - 1) .. put_item(product, quantity) .. sub(data, stop)
 -- Upstream forgets whose cart it is when it empties one.
 if not has_user then data = '\10' .. put_varint(#ARGV[5]) .. ARGV[5] .. data end
-return store(data, 'added', ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+store(data, 'added', ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+return lines == 0 and -1 or 0

@@ -1,0 +1,122 @@
+//! The admin port: metrics, apart from the service port and on a thread of its own, so that whoever reads them takes no
+//! time from requests.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::context::ServiceContext;
+use crate::env::Env;
+use crate::listen::ListenAddress;
+use crate::metrics::{Format, Metrics};
+use crate::registry::Registry;
+use crate::server::{ConnectionLimits, Endpoint, Listener, Router, Shutdown, accept};
+use crate::tls::ServerTls;
+
+/// The setting with the address of the admin port.
+const ADDRESS: &str = "ADMIN_ADDR";
+/// The most connections of the admin port.
+const MAX_CONNECTIONS: usize = 64;
+/// The memory in bytes that the requests of the admin port may take.
+const MEMORY: usize = 16 * 1024 * 1024;
+/// The time for which written metrics are good enough for another reader.
+const FRESH_FOR: Duration = Duration::from_millis(100);
+
+/// Returns true if there is an admin port, so that metrics are read by somebody.
+pub(crate) fn is_wanted(env: &Env) -> bool {
+    env.get(ADDRESS).is_some()
+}
+
+/// Serves the admin port on a thread of its own until `over`, if `ADMIN_ADDR` (an address and a port, or `:port`) asks
+/// for one. It has no TLS.
+pub(crate) fn start(
+    env: &Env,
+    registry: &Registry,
+    runtime: impl FnOnce() -> anyhow::Result<Runtime>,
+    over: CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(address) = env.get(ADDRESS) else { return Ok(()) };
+    let runtime = runtime()?;
+    let endpoint = endpoint(registry.metrics().clone());
+    let listener = Listener {
+        endpoint: Arc::new(endpoint),
+        tls: registry.tls(env)?,
+        mode: ServerTls::Off,
+        limits: ConnectionLimits::at_most(MAX_CONNECTIONS),
+        shutdown: Shutdown::default(),
+    };
+    let (socket, address) = {
+        let _entered = runtime.enter();
+        ListenAddress::parse(ADDRESS, address)?.bind()?
+    };
+    tracing::info!(admin.address = %address, "metrics at http://{address}/metrics");
+    let serve = move || {
+        let shutdown = listener.shutdown.clone();
+        runtime.spawn(accept(socket, Vec::new(), listener));
+        runtime.block_on(over.cancelled());
+        shutdown.abort();
+        runtime.shutdown_background();
+    };
+    std::thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(serve)
+        .context("cannot start the thread of the admin port")?;
+    Ok(())
+}
+
+fn endpoint(metrics: Arc<Metrics>) -> Endpoint {
+    let written = Arc::new(Written::new(metrics));
+    let answer = move |headers: HeaderMap| {
+        let written = written.clone();
+        async move {
+            let format = wanted(&headers);
+            ([(header::CONTENT_TYPE, format.content_type())], written.text(format)).into_response()
+        }
+    };
+    let router = Router::http(axum::Router::new().route("/metrics", get(answer)));
+    let context =
+        ServiceContext { name: "admin", tracer: None, metrics: None, tasks: TaskTracker::new() };
+    Endpoint::new(context, router, Some(MEMORY), false)
+}
+
+/// The format that a reader asks for: OpenMetrics where it knows that.
+fn wanted(headers: &HeaderMap) -> Format {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut accepted = accepted.flat_map(|value| value.split(','));
+    let is_open_metrics =
+        accepted.any(|kind| kind.trim().starts_with("application/openmetrics-text"));
+    if is_open_metrics { Format::OpenMetrics } else { Format::Prometheus }
+}
+
+/// The metrics as they were written last, by format.
+struct Written {
+    metrics: Arc<Metrics>,
+    last: Mutex<[Option<(Instant, Bytes)>; 2]>,
+}
+
+impl Written {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, last: Mutex::default() }
+    }
+
+    /// Returns the metrics as text, at most 100 ms old: so many readers cost little more than one.
+    fn text(&self, format: Format) -> Bytes {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = &mut last[usize::from(format == Format::OpenMetrics)];
+        let fresh = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH_FOR);
+        if let Some((_, text)) = fresh {
+            return text.clone();
+        }
+        let text = Bytes::from(self.metrics.encode(format));
+        *last = Some((Instant::now(), text.clone()));
+        text
+    }
+}

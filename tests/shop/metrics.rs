@@ -1,0 +1,200 @@
+//! Metrics as a real Prometheus reads them, and the admin port they are read at.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use boutique_test::{Processes, Prometheus, RedisServer, Visitor, settings};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::collector::Collector;
+
+const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0";
+
+/// The names in the tables of `docs/metrics.md`.
+fn documented() -> BTreeSet<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| row.split('`').next().unwrap().to_owned()).collect()
+}
+
+/// The name of the metric that a series belongs to.
+fn metric(series: &str) -> &str {
+    let parts = ["_bucket", "_sum", "_count"];
+    parts
+        .iter()
+        .find_map(|part| series.strip_suffix(part).filter(|_| series.contains("_seconds")))
+        .unwrap_or(series)
+}
+
+async fn admin_ports(shop: &mut Processes) -> anyhow::Result<Vec<String>> {
+    let mut addresses = Vec::new();
+    for process in &mut shop.all {
+        addresses.push(process.admin_address().await?);
+    }
+    Ok(addresses)
+}
+
+async fn scrape(address: &str, accept: &str) -> String {
+    let mut scraper = Visitor::new(format!("http://{address}"));
+    scraper.headers.push(("accept", accept.to_owned()));
+    let answer = scraper.get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    answer.body
+}
+
+/// Everything that Prometheus's own linter has to say, but for the names of OpenTelemetry that end in `_count`.
+fn lint(text: &str) -> anyhow::Result<String> {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    promtool.stdin.take().unwrap().write_all(text.as_bytes())?;
+    let output = promtool.wait_with_output()?;
+    let said =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    let said = said.concat();
+    let is_news =
+        |line: &&str| !(line.starts_with("process_") && line.contains("\"_count\" suffix"));
+    Ok(said.lines().filter(is_news).collect())
+}
+
+#[tokio::test]
+async fn prometheus_has_samples_of_every_documented_metric() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[])?;
+    let (_collector, collector, _running) = Collector::start().await?;
+    let settings = settings([
+        ("ADMIN_ADDR", "127.0.0.1:0"),
+        ("REDIS_ADDR", redis.address().as_str()),
+        ("ORDER_STORE_ADDR", redis.address().as_str()),
+        ("ENABLE_TRACING", "1"),
+        ("COLLECTOR_SERVICE_ADDR", collector.as_str()),
+    ]);
+    let mut shop = Processes::ten(&settings).await?;
+    let ports = admin_ports(&mut shop).await?;
+    let prometheus = Prometheus::start(&ports, None).await?;
+    let visitor = &mut shop.visitor;
+    visitor.get("/").await;
+    visitor.get("/product/OLJCESPC7Z").await;
+    for changed in [&[][..], &[("credit_card_expiration_year", "2001")]] {
+        visitor.add("OLJCESPC7Z", 2).await;
+        visitor.get("/cart").await;
+        visitor.check_out(changed).await;
+    }
+
+    for (query, value) in [
+        ("count(up == 1)", 10),
+        ("count(target_info)", 10),
+        ("sum(shop_orders_total{currency='USD'})", 1),
+        ("sum(shop_mails_total{outcome='sent'})", 1),
+        ("sum(shop_cards_declined_total{reason='expired'})", 1),
+        ("sum(shop_carts_started_total)", 2),
+        ("sum(shop_cart_additions_total)", 2),
+        ("sum(rpc_client_retries_total)", 0),
+        // Every edge between two services.
+        (
+            "count(group by(service_name,service_peer_name)(rpc_client_call_duration_seconds_count))",
+            14,
+        ),
+        // Two pairs of sunglasses and their parcel.
+        ("count(sum(shop_revenue_total) > 40 < 60)", 1),
+    ] {
+        prometheus.until_positive(&format!("{query} == bool {value}")).await?;
+    }
+    // Prometheus's own about each scrape.
+    let own = |name: &&str| *name != "up" && !name.starts_with("scrape_");
+    let names = prometheus.ask("/api/v1/label/__name__/values").await?;
+    let names = names.as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+    let found: BTreeSet<String> = names.filter(own).map(|name| metric(name).to_owned()).collect();
+    assert_eq!(found, documented(), "left: scraped, right: docs/metrics.md");
+
+    for port in &ports {
+        let said = lint(&scrape(port, "text/plain").await)?;
+        assert_eq!(said, "", "promtool about {port}");
+        let text = scrape(port, OPEN_METRICS).await;
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+    let text = scrape(&ports[9], OPEN_METRICS).await;
+    assert!(text.contains("# {trace_id=\""), "no exemplar of a sampled trace: {text}");
+    shop.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn series_are_as_many_whatever_strangers_send() -> anyhow::Result<()> {
+    let mut shop = Processes::one(&settings([("ADMIN_ADDR", "127.0.0.1:0")])).await?;
+    let ports = admin_ports(&mut shop).await?;
+    let visitor = &mut shop.visitor;
+    let mut visit = async |tag: &str| {
+        visitor.get(&format!("/{tag}")).await;
+        visitor.get(&format!("/product/{tag}")).await;
+        visitor.add(tag, 1).await;
+        visitor.post("/setCurrency", &[("currency_code", tag)]).await;
+        let request = visitor.request(tag, "/").body(Default::default()).unwrap();
+        visitor.send(request).await;
+        let request = visitor.request("POST", &format!("/hipstershop.{tag}/Get"));
+        let request = request.header("content-type", "application/grpc");
+        visitor.send(request.body(Default::default()).unwrap()).await;
+    };
+    visit("FIRST").await;
+    let series = |text: String| -> BTreeSet<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+    };
+    let before = series(scrape(&ports[0], "").await);
+    for number in 0..20 {
+        visit(&format!("OTHER{number}")).await;
+    }
+    // Older than what is kept for other readers.
+    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    let text = scrape(&ports[0], "").await;
+    assert!(!text.contains("OTHER1") && !text.contains("FIRST"), "{text}");
+    assert!(
+        text.lines().all(|line| line.starts_with('#') || line.contains("{service_name=\"")),
+        "{text}"
+    );
+    let after = series(text);
+    assert_eq!(after.difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
+    shop.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn readers_of_the_admin_port_do_not_disturb_the_shop() -> anyhow::Result<()> {
+    let mut shop = Processes::one(&settings([("ADMIN_ADDR", "127.0.0.1:0")])).await?;
+    let port = admin_ports(&mut shop).await?.remove(0);
+    shop.visitor.get("/").await;
+    // Some never read what they asked for, some never ask.
+    let mut silent = Vec::new();
+    for number in 0..100 {
+        let mut stream = TcpStream::connect(&port).await?;
+        if number % 2 == 0 {
+            let request = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(50);
+            // It may be turned away.
+            let _ = stream.write_all(request.as_bytes()).await;
+        }
+        silent.push(stream);
+    }
+    let scrapes = (0..100).map(|_| {
+        let mut scraper = Visitor::new(format!("http://{port}"));
+        tokio::spawn(async move { scraper.get("/metrics").await.status })
+    });
+    for scrape in scrapes.collect::<Vec<_>>() {
+        // Those that are turned away see their connection end.
+        let _ = scrape.await;
+    }
+    for _ in 0..20 {
+        assert_eq!(shop.visitor.get("/").await.status, 200);
+    }
+    drop(silent);
+    assert!(scrape(&port, "").await.contains("http_server_request_duration_seconds"));
+    // The admin port is none of the shop's, and the shop's is none of its.
+    assert_eq!(shop.visitor.get("/metrics").await.status, 404);
+    assert_eq!(Visitor::new(format!("http://{port}")).get("/cart").await.status, 404);
+    shop.stop().await?;
+    Ok(())
+}
