@@ -14,6 +14,9 @@
 {{- $entries = append $entries (dict "name" "ENABLE_TRACING" "value" "1") }}
 {{- $entries = append $entries (dict "name" "COLLECTOR_SERVICE_ADDR" "value" .Values.tracing.collector) }}
 {{- end }}
+{{- if and .Values.metrics.enabled (ne .Values.protocol "none") (not (hasKey $overrides "ADMIN_ADDR")) }}
+{{- $entries = append $entries (dict "name" "ADMIN_ADDR" "value" (printf ":%v" .Values.metrics.port)) }}
+{{- end }}
 {{- range .Values.containerEnvVars }}
 {{- if not (hasKey $overrides .name) }}
 {{- if .service }}

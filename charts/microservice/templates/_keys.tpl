@@ -204,7 +204,8 @@
   "metrics": {
     "enabled": "",
     "port": "",
-    "path": ""
+    "path": "",
+    "from": ""
   },
   "serviceMonitor": {
     "enabled": "",

@@ -60,9 +60,8 @@ fn every_pod_is_scraped_once_in_every_combination() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One entry in the values that all releases share.
-#[test]
-fn one_value_sends_the_whole_shops_spans() -> anyhow::Result<()> {
+/// The whole shop, with these lines more in the values that all releases share.
+fn shop_with(lines: &str) -> anyhow::Result<Vec<Value>> {
     let folder = tempfile::tempdir()?;
     let copy = |from: &str| {
         let to = folder.path().join(from);
@@ -73,13 +72,41 @@ fn one_value_sends_the_whole_shops_spans() -> anyhow::Result<()> {
     }
     copy("helm-defaults.yaml.gotmpl")?;
     let common = folder.path().join("values/common-values.yaml");
-    let tracing = "tracing: {enabled: true, collector: \"otel.observability:4317\"}\n";
-    std::fs::write(
-        &common,
-        std::fs::read_to_string(root().join("values/common-values.yaml"))? + tracing,
-    )?;
+    let shared = std::fs::read_to_string(root().join("values/common-values.yaml"))?;
+    std::fs::write(&common, shared + lines)?;
     let helmfile = folder.path().join("helmfile.yaml").display().to_string();
-    let objects = documents(&run("helmfile", &["--quiet", "-f", &helmfile, "template"])?)?;
+    documents(&run("helmfile", &["--quiet", "-f", &helmfile, "template"])?)
+}
+
+#[test]
+fn one_value_has_the_whole_shop_scraped() -> anyhow::Result<()> {
+    for kind in ["ServiceMonitor", "PodMonitor"] {
+        let key = format!("{}{}", kind[..1].to_lowercase(), &kind[1..]);
+        let objects =
+            shop_with(&format!("metrics: {{enabled: true}}\n{key}: {{enabled: true}}\n"))?;
+        let name = |object: &&Value| text(&object["metadata"]["name"]);
+        let scraped: BTreeSet<String> = all_of(&objects, kind).iter().map(name).collect();
+        assert_eq!(scraped, SERVICES.map(str::to_owned).into(), "{kind}");
+        for deployment in all_of(&objects, "Deployment") {
+            let port = variables(deployment).get("ADMIN_ADDR").cloned();
+            let is_scraped = scraped.contains(&name(&deployment));
+            assert_eq!(port.as_deref(), is_scraped.then_some(":9464"), "{}", name(&deployment));
+        }
+        for policy in all_of(&objects, "NetworkPolicy") {
+            let rules = policy["spec"]["ingress"].as_array().into_iter().flatten();
+            let rule = rules.clone().find(|rule| rule["ports"][0]["port"] == 9464);
+            let from = rule.map(|rule| rule["from"].to_string());
+            let monitoring = r#"[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"monitoring"}}}]"#;
+            let is_scraped = scraped.contains(&name(&policy));
+            assert_eq!(from.as_deref(), is_scraped.then_some(monitoring), "{}", name(&policy));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn one_value_sends_the_whole_shops_spans() -> anyhow::Result<()> {
+    let objects = shop_with("tracing: {enabled: true, collector: \"otel.observability:4317\"}\n")?;
 
     let mut senders = BTreeSet::new();
     for deployment in all_of(&objects, "Deployment") {
