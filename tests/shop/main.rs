@@ -1,6 +1,7 @@
 //! The whole shop through its web UI: in this process, in one process of its own, and in ten.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
+mod alerts;
 mod bad_input;
 mod browse;
 mod cached;

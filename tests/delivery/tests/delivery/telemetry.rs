@@ -67,7 +67,9 @@ fn shop_with(lines: &str) -> anyhow::Result<Vec<Value>> {
         let to = folder.path().join(from);
         run("cp", &["-R".to_owned(), from.to_owned(), to.display().to_string()])
     };
-    for part in ["charts", "values", "scripts", "helmfile.yaml", "namespace.helmfile.yaml"] {
+    for part in
+        ["charts", "values", "scripts", "observability", "helmfile.yaml", "namespace.helmfile.yaml"]
+    {
         copy(part)?;
     }
     copy("helm-defaults.yaml.gotmpl")?;
@@ -76,6 +78,22 @@ fn shop_with(lines: &str) -> anyhow::Result<Vec<Value>> {
     std::fs::write(&common, shared + lines)?;
     let helmfile = folder.path().join("helmfile.yaml").display().to_string();
     documents(&run("helmfile", &["--quiet", "-f", &helmfile, "template"])?)
+}
+
+#[test]
+fn one_state_value_brings_monitors_and_alerts() -> anyhow::Result<()> {
+    let arguments = ["--quiet", "--state-values-set", "metrics.enabled=true", "template"];
+    let objects = documents(&run("helmfile", &arguments)?)?;
+    assert_eq!(all_of(&objects, "ServiceMonitor").len(), SERVICES.len());
+    let rules = all_of(&objects, "PrometheusRule");
+    assert_eq!(rules.len(), 1);
+    let groups = rules[0]["spec"]["groups"].as_array().into_iter().flatten();
+    let alerts = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
+    let alerts: Vec<&Value> = alerts.filter(|rule| rule["alert"].is_string()).collect();
+    assert!(alerts.len() >= 10, "{alerts:?}");
+    let summary = alerts[0]["annotations"]["summary"].to_string();
+    assert!(summary.contains("{{ $value"), "Prometheus's template is left to it: {summary}");
+    Ok(())
 }
 
 #[test]
