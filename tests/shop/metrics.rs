@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use boutique_test::{Processes, Prometheus, RedisServer, Visitor, settings};
+use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -43,6 +44,22 @@ async fn scrape(address: &str, accept: &str) -> String {
     let answer = scraper.get("/metrics").await;
     assert_eq!(answer.status, 200);
     answer.body
+}
+
+/// The queries of the dashboards, for any service and the last minute.
+fn board_queries() -> anyhow::Result<Vec<String>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/observability/dashboards");
+    let mut queries = Vec::new();
+    for file in std::fs::read_dir(folder)? {
+        let board: Value = serde_json::from_slice(&std::fs::read(file?.path())?)?;
+        let panels = board["panels"].as_array().unwrap().iter();
+        let targets = panels.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+        queries.extend(targets.map(|target| target["expr"].as_str().unwrap().to_owned()));
+    }
+    let any = |query: String| {
+        query.replace("=\"$service\"", "=~\".+\"").replace("$__rate_interval", "1m")
+    };
+    Ok(queries.into_iter().map(any).collect())
 }
 
 /// Everything that Prometheus's own linter has to say, but for the names of OpenTelemetry that end in `_count`.
@@ -111,6 +128,15 @@ async fn prometheus_has_samples_of_every_documented_metric() -> anyhow::Result<(
     let names = names.as_array().unwrap().iter().map(|name| name.as_str().unwrap());
     let found: BTreeSet<String> = names.filter(own).map(|name| metric(name).to_owned()).collect();
     assert_eq!(found, documented(), "left: scraped, right: docs/metrics.md");
+
+    // Something has to fail for the panels that show failures.
+    drop(redis);
+    assert_eq!(shop.visitor.get("/cart").await.status, 503);
+    let queries = board_queries()?;
+    assert!(queries.len() > 60, "{} queries", queries.len());
+    for query in queries {
+        prometheus.until_positive(&format!("count({query})")).await?;
+    }
 
     for port in &ports {
         let said = lint(&scrape(port, "text/plain").await)?;

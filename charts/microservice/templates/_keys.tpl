@@ -225,7 +225,8 @@
   "dashboard": {
     "enabled": "",
     "labels": "",
-    "json": ""
+    "json": "",
+    "files": ""
   },
   "team": "",
   "environment": "",

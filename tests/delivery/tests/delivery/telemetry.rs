@@ -81,7 +81,7 @@ fn shop_with(lines: &str) -> anyhow::Result<Vec<Value>> {
 }
 
 #[test]
-fn one_state_value_brings_monitors_and_alerts() -> anyhow::Result<()> {
+fn one_state_value_brings_monitors_alerts_and_dashboards() -> anyhow::Result<()> {
     let arguments = ["--quiet", "--state-values-set", "metrics.enabled=true", "template"];
     let objects = documents(&run("helmfile", &arguments)?)?;
     assert_eq!(all_of(&objects, "ServiceMonitor").len(), SERVICES.len());
@@ -93,6 +93,13 @@ fn one_state_value_brings_monitors_and_alerts() -> anyhow::Result<()> {
     assert!(alerts.len() >= 10, "{alerts:?}");
     let summary = alerts[0]["annotations"]["summary"].to_string();
     assert!(summary.contains("{{ $value"), "Prometheus's template is left to it: {summary}");
+    let is_board = |map: &&Value| map["metadata"]["labels"]["grafana_dashboard"] == "1";
+    let boards = all_of(&objects, "ConfigMap").into_iter().find(is_board);
+    for name in ["shop", "service", "checkout"] {
+        let path = root().join(format!("observability/dashboards/{name}.json"));
+        let board = boards.map(|boards| text(&boards["data"][format!("{name}.json")]));
+        assert_eq!(board, Some(std::fs::read_to_string(path)?), "{name}");
+    }
     Ok(())
 }
 
