@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::tools::{
@@ -13,13 +14,21 @@ pub(crate) fn releases(environment: &str) -> anyhow::Result<Vec<(String, String,
     let mut state = documents(&read("helmfile.yaml")?)?;
     state.extend(documents(&read("namespace.helmfile.yaml")?)?);
     let list = state.iter().filter_map(|part| part["releases"].as_array());
+    let template = state.iter().map(|part| &part["templates"]["service"]).find(|it| it.is_object());
+    let template = template.context("no template")?;
     let mut releases = Vec::new();
     for release in list.flatten() {
-        let files = release["values"].as_array().into_iter().flatten();
-        let here = |value: &Value| text(value).replace("{{ .Environment.Name }}", environment);
-        let files = files.map(here);
+        let field = |key: &str| if release[key].is_null() { &template[key] } else { &release[key] };
+        let name = text(&release["name"]).replace("{{ .Environment.Name }}", environment);
+        let own = name.strip_suffix("service").map(|stem| format!("{stem}-service"));
+        let own = own.unwrap_or_else(|| name.clone());
+        let here = |value: &Value| {
+            let file = text(value).replace("{{ .Environment.Name }}", environment);
+            file.replace("{{ regexReplaceAll \"service$\" .Release.Name \"-service\" }}", &own)
+        };
+        let files = field("values").as_array().into_iter().flatten().map(here);
         let present = files.filter(|file| file.ends_with(".yaml") && root().join(file).exists());
-        releases.push((here(&release["name"]), text(&release["chart"]), present.collect()));
+        releases.push((name, text(field("chart")), present.collect()));
     }
     anyhow::ensure!(releases.len() == 13, "{} releases", releases.len());
     Ok(releases)
