@@ -79,7 +79,7 @@ async fn alert_fires_while_redis_is_out_and_resolves() -> anyhow::Result<()> {
         }
     });
     prometheus.until_positive("count(service:busy:ratio_rate5m) == 10").await?;
-    assert_eq!(prometheus.value("count(ALERTS)").await?, 0.0);
+    assert_eq!(prometheus.value("count(ALERTS{alertname='StoreDown'})").await?, 0.0);
 
     proxy.set(Fault::Refuse);
     prometheus.until_positive(firing).await?;
