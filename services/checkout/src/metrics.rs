@@ -43,8 +43,7 @@ impl Metrics {
                 "shop.orders.resumed",
                 "Orders that were taken over from another process or an earlier attempt",
             ),
-            stuck: meter
-                .gauge("shop.orders.stuck", "Orders that wait for somebody to look into them"),
+            stuck: meter.gauge("shop.orders.stuck", "Orders that need manual intervention"),
             dead_letters: meter.gauge(
                 "shop.mails.dead_lettered",
                 "Confirmations that could not be sent for a day",
