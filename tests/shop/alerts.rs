@@ -62,10 +62,7 @@ async fn alert_fires_while_redis_is_out_and_resolves() -> anyhow::Result<()> {
     let settings =
         settings([("ADMIN_ADDR", "127.0.0.1:0"), ("REDIS_ADDR", proxy.address().as_str())]);
     let mut shop = Processes::ten(&settings).await?;
-    let mut ports = Vec::new();
-    for process in &mut shop.all {
-        ports.push(process.admin_address().await?);
-    }
+    let ports = shop.admin_addresses().await?;
     let rules =
         read("observability/rules.yaml").replace("[1m]", "[2s]").replace("for: 1m", "for: 1s");
     let prometheus = Prometheus::start(&ports, Some(&rules)).await?;

@@ -134,9 +134,8 @@ async fn ten_processes_keep_cards_to_themselves() -> anyhow::Result<()> {
     }
     call(&env).await?;
     let mut metrics = String::new();
-    for process in &mut processes.all {
-        let admin = format!("http://{}", process.admin_address().await?);
-        metrics += &Visitor::new(admin).get("/metrics").await.body;
+    for admin in processes.admin_addresses().await? {
+        metrics += &Visitor::new(format!("http://{admin}")).get("/metrics").await.body;
     }
     let said = processes.stop().await?;
 

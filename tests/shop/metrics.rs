@@ -30,14 +30,6 @@ fn metric(series: &str) -> &str {
         .unwrap_or(series)
 }
 
-async fn admin_ports(shop: &mut Processes) -> anyhow::Result<Vec<String>> {
-    let mut addresses = Vec::new();
-    for process in &mut shop.all {
-        addresses.push(process.admin_address().await?);
-    }
-    Ok(addresses)
-}
-
 async fn scrape(address: &str, accept: &str) -> String {
     let mut scraper = Visitor::new(format!("http://{address}"));
     scraper.headers.push(("accept", accept.to_owned()));
@@ -92,7 +84,7 @@ async fn prometheus_has_samples_of_every_documented_metric() -> anyhow::Result<(
         ("COLLECTOR_SERVICE_ADDR", collector.as_str()),
     ]);
     let mut shop = Processes::ten(&settings).await?;
-    let ports = admin_ports(&mut shop).await?;
+    let ports = shop.admin_addresses().await?;
     let prometheus = Prometheus::start(&ports, None).await?;
     let visitor = &mut shop.visitor;
     visitor.get("/").await;
@@ -160,7 +152,7 @@ async fn series_are_as_many_whatever_strangers_send() -> anyhow::Result<()> {
         ("RECOMMENDATION_TIMEOUT", "10s"),
     ]);
     let mut shop = Processes::one(&patient).await?;
-    let ports = admin_ports(&mut shop).await?;
+    let ports = shop.admin_addresses().await?;
     let visitor = &mut shop.visitor;
     let mut visit = async |tag: &str| {
         visitor.get(&format!("/{tag}")).await;
@@ -199,7 +191,7 @@ async fn series_are_as_many_whatever_strangers_send() -> anyhow::Result<()> {
 #[tokio::test]
 async fn readers_of_the_admin_port_do_not_disturb_the_shop() -> anyhow::Result<()> {
     let mut shop = Processes::one(&settings([("ADMIN_ADDR", "127.0.0.1:0")])).await?;
-    let port = admin_ports(&mut shop).await?.remove(0);
+    let port = shop.admin_addresses().await?.remove(0);
     shop.visitor.get("/").await;
     // Some never read what they asked for, some never ask.
     let mut silent = Vec::new();

@@ -30,7 +30,7 @@ const MEMORY: usize = 16 * 1024 * 1024;
 /// The time for which written metrics are good enough for another reader.
 const FRESH_FOR: Duration = Duration::from_millis(100);
 
-/// Returns true if there is an admin port, so that metrics are read by somebody.
+/// Returns true if there is an admin port; without one, requests are not measured.
 pub(crate) fn is_wanted(env: &Env) -> bool {
     env.get(ADDRESS).is_some()
 }

@@ -193,12 +193,7 @@ impl KeyStore {
             Place::Redis { redis, insert, .. } => {
                 let mut call = insert.key(self.name(key));
                 call.arg(&value[..]).arg(TTL.as_secs());
-                let (call, run) = (&call, Repeat::Always);
-                redis
-                    .run("insert_effect", run, |mut link| async move {
-                        call.invoke_async(&mut link).await
-                    })
-                    .await?
+                redis.invoke("insert_effect", Repeat::Always, &call).await?
             }
         };
         known.map(decode).transpose()
@@ -219,12 +214,7 @@ impl KeyStore {
             Place::Redis { redis, replace, .. } => {
                 let mut call = replace.key(self.name(key));
                 call.arg(&old[..]).arg(&new[..]).arg(TTL.as_secs());
-                let (call, run) = (&call, Repeat::Always);
-                redis
-                    .run("replace_effect", run, |mut link| async move {
-                        call.invoke_async(&mut link).await
-                    })
-                    .await
+                redis.invoke("replace_effect", Repeat::Always, &call).await
             }
         }
     }

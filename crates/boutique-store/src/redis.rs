@@ -4,7 +4,7 @@ mod address;
 mod connection;
 
 use boutique_service::{Env, EnvError, Operation};
-use redis::{RedisError, RedisResult};
+use redis::{FromRedisValue, RedisError, RedisResult, ScriptInvocation};
 
 use self::connection::Connections;
 pub use self::connection::{Link, Repeat};
@@ -40,6 +40,16 @@ impl Redis {
         let answer = self.0.run(repeat, command).await;
         operation.end(answer.as_ref().err().map(kind));
         Ok(answer?)
+    }
+
+    /// Runs a script, likewise.
+    pub async fn invoke<T: FromRedisValue>(
+        &self,
+        name: &'static str,
+        repeat: Repeat,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<T, StoreError> {
+        self.run(name, repeat, |mut link| async move { call.invoke_async(&mut link).await }).await
     }
 }
 

@@ -211,6 +211,15 @@ impl Processes {
         Ok(Self { all, visitor: Visitor::new(format!("http://{base}")), addresses: settings })
     }
 
+    /// Returns the address of each process's admin port, in the order of their start.
+    pub async fn admin_addresses(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut addresses = Vec::new();
+        for process in &mut self.all {
+            addresses.push(process.admin_address().await?);
+        }
+        Ok(addresses)
+    }
+
     /// Stops the frontend first, insists that every process ends well, and returns all they printed.
     pub async fn stop(mut self) -> anyhow::Result<String> {
         let mut said = String::new();

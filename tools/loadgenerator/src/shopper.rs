@@ -118,8 +118,7 @@ impl Shopper {
 
     /// Compares the orders with the shop's list of them. Upstream's shop has none.
     async fn look_at_orders(&mut self) {
-        let load = self.load.clone();
-        let start = Start::now();
+        let (load, start) = (&self.load, Start::now());
         let page =
             load.client.visit(&mut self.cookies, Method::GET, "/orders", String::new()).await;
         let listed = page.ok().filter(|page| page.status == StatusCode::OK);

@@ -43,9 +43,7 @@ impl ConnectionLimits {
         let max = parse("MAX_CONNECTIONS")?.unwrap_or(by_memory.clamp(64, MAX_CONNECTIONS));
         Ok(Self { max, per_address: parse("MAX_CONNECTIONS_PER_ADDRESS")?.unwrap_or(max) })
     }
-}
 
-impl ConnectionLimits {
     /// A port that has at most `max` connections.
     pub(crate) fn at_most(max: usize) -> Self {
         Self { max, per_address: max }

@@ -170,13 +170,9 @@ impl Router {
     /// The paths of its gRPC methods that the table of services or a handler has.
     pub(crate) fn methods(&self) -> Vec<&'static str> {
         let specs = self.names.iter().filter_map(|name| ServiceSpec::of_grpc(name));
-        let own = |path: &&str| {
-            self.names
-                .iter()
-                .any(|name| path.trim_start_matches('/').split('/').next() == Some(name))
-        };
-        let mut paths: Vec<&'static str> =
-            specs.flat_map(|spec| spec.methods).map(|method| method.path).filter(own).collect();
+        let methods = specs.flat_map(|spec| spec.methods);
+        let own = methods.filter(|method| self.names.contains(&method.grpc_service()));
+        let mut paths: Vec<&'static str> = own.map(|method| method.path).collect();
         paths.extend(self.handlers.paths());
         paths.sort_unstable();
         paths.dedup();

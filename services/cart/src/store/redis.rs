@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use boutique_store::{Contact, Link, Repeat, StoreError, watch};
+use boutique_store::{Contact, Repeat, StoreError, watch};
 use prost::Message as _;
 use redis::{FromRedisValue, Script, ScriptInvocation};
 
@@ -95,15 +95,13 @@ impl Redis {
     ) -> Result<T, CartError> {
         // Made once more without a key, it would be made twice.
         let repeat = if change.key.is_empty() { Repeat::NotProcessed } else { Repeat::Always };
-        let run = |mut link: Link| async move { call.invoke_async(&mut link).await };
-        Ok(self.redis.run(name, repeat, run).await?)
+        Ok(self.redis.invoke(name, repeat, call).await?)
     }
 
     pub(crate) async fn get(&self, user: &UserId) -> Result<Option<Cart>, CartError> {
         let call = &self.get.key(user.as_str());
-        let ask = |mut link: Link| async move { call.invoke_async(&mut link).await };
         let (data, generation, changes): (Option<Vec<u8>>, Option<String>, Option<String>) =
-            self.redis.run("get_cart", Repeat::Always, ask).await?;
+            self.redis.invoke("get_cart", Repeat::Always, call).await?;
         let Some(data) = data else { return Ok(None) };
         let cart = boutique_proto::Cart::decode(data.as_slice())
             .map_err(|error| StoreError::Unreadable(error.into()))?;
@@ -122,9 +120,7 @@ impl Redis {
     pub(crate) async fn empty(&self, user: &UserId) -> Result<(), CartError> {
         let mut call = self.empty.key(user.as_str());
         call.arg(generation()).arg(self.ttl.as_secs());
-        let call = &call;
-        let run = |mut link: Link| async move { call.invoke_async::<()>(&mut link).await };
-        Ok(self.redis.run("empty_cart", Repeat::Always, run).await?)
+        Ok(self.redis.invoke("empty_cart", Repeat::Always, &call).await?)
     }
 }
 

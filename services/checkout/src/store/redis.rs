@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boutique_proto::ext::StoredOrder;
-use boutique_store::{Contact, Fingerprint, Link, Repeat, StoreError, watch};
+use boutique_store::{Contact, Fingerprint, Repeat, StoreError, watch};
 use bytes::Bytes;
 use prost::Message as _;
 use redis::{Script, ScriptInvocation};
@@ -166,8 +166,7 @@ impl Redis {
         name: &'static str,
         call: &ScriptInvocation<'_>,
     ) -> Result<T, StoreError> {
-        let run = |mut link: Link| async move { call.invoke_async(&mut link).await };
-        self.redis.run(name, Repeat::Always, run).await
+        self.redis.invoke(name, Repeat::Always, call).await
     }
 }
 
