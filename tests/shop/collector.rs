@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use tonic::{Request, Response, Status};
 
@@ -22,6 +23,8 @@ pub(crate) struct Span {
     pub(crate) trace: Vec<u8>,
     pub(crate) id: Vec<u8>,
     pub(crate) parent: Vec<u8>,
+    /// The attribute `fault.name`.
+    pub(crate) fault: Option<String>,
 }
 
 #[derive(Clone, Default)]
@@ -58,6 +61,13 @@ impl Collector {
     }
 }
 
+/// The text of an attribute, if it is there.
+fn text(attributes: Vec<KeyValue>, key: &str) -> Option<String> {
+    let found = attributes.into_iter().find(|pair| pair.key == key)?;
+    let Value::StringValue(text) = found.value?.value? else { return None };
+    Some(text)
+}
+
 #[tonic::async_trait]
 impl TraceService for Collector {
     async fn export(
@@ -69,11 +79,7 @@ impl TraceService for Collector {
         let mut spans = self.spans.lock().unwrap();
         for resource_spans in request.resource_spans {
             let attributes = resource_spans.resource.map(|r| r.attributes).unwrap_or_default();
-            let name = attributes.into_iter().find(|pair| pair.key == "service.name");
-            let service = match name.and_then(|pair| pair.value).and_then(|value| value.value) {
-                Some(Value::StringValue(name)) => name,
-                _ => String::new(),
-            };
+            let service = text(attributes, "service.name").unwrap_or_default();
             for span in resource_spans.scope_spans.into_iter().flat_map(|scope| scope.spans) {
                 spans.push(Span {
                     service: service.clone(),
@@ -81,6 +87,7 @@ impl TraceService for Collector {
                     trace: span.trace_id,
                     id: span.span_id,
                     parent: span.parent_span_id,
+                    fault: text(span.attributes, "fault.name"),
                 });
             }
         }

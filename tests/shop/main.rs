@@ -9,6 +9,7 @@ mod canary;
 mod checkout;
 mod collector;
 mod degraded;
+mod faults;
 mod lifecycle;
 mod load;
 mod metrics;

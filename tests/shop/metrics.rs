@@ -81,6 +81,7 @@ async fn prometheus_has_samples_of_every_documented_metric() -> anyhow::Result<(
         ("REDIS_ADDR", redis.address().as_str()),
         ("ORDER_STORE_ADDR", redis.address().as_str()),
         ("ENABLE_TRACING", "1"),
+        ("EXTRA_LATENCY", "1ms"),
         ("COLLECTOR_SERVICE_ADDR", collector.as_str()),
     ]);
     let mut shop = Processes::ten(&settings).await?;
@@ -101,6 +102,7 @@ async fn prometheus_has_samples_of_every_documented_metric() -> anyhow::Result<(
         ("sum(shop_orders_total{currency='USD'})", 1),
         ("sum(shop_mails_total{outcome='sent'})", 1),
         ("sum(shop_cards_declined_total{reason='expired'})", 1),
+        ("count(faults_injected_total{fault_name='EXTRA_LATENCY'})", 1),
         ("sum(shop_carts_started_total)", 2),
         ("sum(shop_cart_additions_total)", 2),
         // Every edge between two services.

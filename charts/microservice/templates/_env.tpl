@@ -17,6 +17,9 @@
 {{- if and .Values.metrics.enabled (ne .Values.protocol "none") (not (hasKey $overrides "ADMIN_ADDR")) }}
 {{- $entries = append $entries (dict "name" "ADMIN_ADDR" "value" (printf ":%v" .Values.metrics.port)) }}
 {{- end }}
+{{- if and .Values.faults.enabled (not (hasKey $overrides "FAULTS")) }}
+{{- $entries = append $entries (dict "name" "FAULTS" "value" "/etc/boutique/faults/faults.yaml") }}
+{{- end }}
 {{- range .Values.containerEnvVars }}
 {{- if not (hasKey $overrides .name) }}
 {{- if .service }}

@@ -207,6 +207,10 @@
     "path": "",
     "from": ""
   },
+  "faults": {
+    "enabled": "",
+    "list": ""
+  },
   "serviceMonitor": {
     "enabled": "",
     "labels": "",

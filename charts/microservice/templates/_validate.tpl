@@ -70,6 +70,9 @@
 {{- fail (printf "%s.enabled: needs metrics.enabled" .) }}
 {{- end }}
 {{- end }}
+{{- if and .Values.faults.list (not .Values.faults.enabled) }}
+{{- fail "faults.list: needs faults.enabled" }}
+{{- end }}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
 {{- fail "podMonitor.enabled: the ServiceMonitor scrapes already; enable one of the two" }}
 {{- end }}

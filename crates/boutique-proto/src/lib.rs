@@ -23,11 +23,13 @@ pub mod ext {
 
 mod rpc;
 pub mod services;
+mod wrong_data;
 
 pub(crate) use codec::ShopCodec;
 pub use convert::{AmountError, ConversionError, converted_amount, required_amount};
 pub use generated::*;
 pub use rpc::{HandlerFuture, Handlers, Rpc, TypedClient, UnaryChannel, UnaryHandler};
+pub use wrong_data::{WrongData, wrong_data};
 
 /// The compiled `proto/`, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -96,9 +96,14 @@ impl ServiceSpec {
 }
 
 impl MethodSpec {
+    /// Its name, as in `package.Service/Method`.
+    pub fn name(&self) -> &'static str {
+        self.path.trim_start_matches('/')
+    }
+
     /// The `package.Service` that the method belongs to.
     pub fn grpc_service(&self) -> &'static str {
-        self.path.trim_start_matches('/').split('/').next().unwrap_or_default()
+        self.name().split('/').next().unwrap_or_default()
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boutique_proto::services::Criticality;
+use http::HeaderValue;
 use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::faults::ServiceFaults;
 use crate::metrics::ServiceMetrics;
 use crate::propagation::TraceContext;
 use crate::timeout::{Elapsed, timeout_at};
@@ -27,6 +29,10 @@ pub(crate) struct ServiceContext {
     pub(crate) tracer: Option<ServiceTracer>,
     /// Its metrics, if anybody reads them.
     pub(crate) metrics: Option<ServiceMetrics>,
+    /// What can be broken in it on purpose.
+    pub(crate) faults: Option<ServiceFaults>,
+    /// The `user-agent` of its calls.
+    pub(crate) user_agent: Option<HeaderValue>,
     /// Work that outlives its request; a graceful shutdown waits for it.
     pub(crate) tasks: TaskTracker,
 }

@@ -174,7 +174,8 @@ impl fmt::Debug for Env {
     }
 }
 
-fn parse_bytes(text: &str) -> Option<usize> {
+/// Parses a number of bytes in Kubernetes' notation, such as `64Ki`.
+pub(crate) fn parse_bytes(text: &str) -> Option<usize> {
     let units = [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1_000), ("M", 1_000_000)];
     let unit = units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
     let (digits, size) = unit.unwrap_or((text, 1));

@@ -26,8 +26,7 @@ use crate::timeout::{TimeoutAt, timeout_at};
 pub(crate) const FRAME_HEADER: usize = 5;
 /// The largest message in bytes; gRPC's default.
 pub(crate) const MAX_MESSAGE: usize = 4 * 1024 * 1024;
-const USER_AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("grpc-rust-boutique/", env!("CARGO_PKG_VERSION")));
+const USER_AGENT: &str = concat!("grpc-rust-boutique/", env!("CARGO_PKG_VERSION"));
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -74,11 +73,28 @@ pub(crate) fn request<B>(
     let headers = request.headers_mut();
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(header::USER_AGENT, USER_AGENT);
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     if let Some(timeout) = timeout {
         headers.insert("grpc-timeout", timeout_header(timeout));
     }
     Ok(request)
+}
+
+/// Returns the `user-agent` of calls that a service makes: its name first, as gRPC has it.
+pub(crate) fn user_agent(service: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("{service} {USER_AGENT}")).ok()
+}
+
+/// The name of a status code in gRPC's documents, as in `NOT_FOUND`.
+pub(crate) fn code_name(code: Code) -> String {
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
 }
 
 /// Collects a body of at most one message; a larger one fails with a [`LengthLimitError`].

@@ -14,6 +14,7 @@ mod client;
 mod compression;
 mod context;
 mod env;
+mod faults;
 mod file;
 mod grpc;
 mod idempotency;

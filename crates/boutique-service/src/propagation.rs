@@ -127,6 +127,18 @@ impl TraceContext {
         self.0.as_ref()?.get("x-request-id")
     }
 
+    /// Returns true if the baggage has this value under this key.
+    pub(crate) fn has_baggage(&self, key: &str, value: &str) -> bool {
+        let Some(parts) = &self.0 else { return false };
+        let lists = parts.received.iter().filter(|(name, ..)| name == "baggage");
+        let mut members =
+            lists.filter_map(|(.., list)| list.to_str().ok()).flat_map(|list| list.split(','));
+        members.any(|member| {
+            let member = member.split(';').next().unwrap_or_default();
+            member.split_once('=').is_some_and(|(k, v)| k.trim() == key && v.trim() == value)
+        })
+    }
+
     /// Returns the parent of a new span: the own span, or the caller's in one of these formats.
     pub(crate) fn parent(&self, formats: Formats) -> Context {
         let span = self.0.as_ref().and_then(|parts| match &parts.own {

@@ -8,6 +8,7 @@ use boutique_proto::services::ServiceSpec;
 use tokio::runtime::Handle;
 
 use crate::env::{Env, EnvError};
+use crate::faults::Faults;
 use crate::metrics::{Meter, Metrics};
 use crate::server::Endpoint;
 use crate::tls::Tls;
@@ -23,6 +24,7 @@ pub struct Registry {
     pub(crate) workers: Vec<Handle>,
     tls: Arc<OnceLock<Arc<Tls>>>,
     metrics: Arc<Metrics>,
+    faults: Arc<OnceLock<Arc<Faults>>>,
 }
 
 impl Registry {
@@ -46,6 +48,15 @@ impl Registry {
     /// Returns the metrics of the process.
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Returns the process's faults; `FAULTS` is read by the first who asks.
+    pub(crate) fn faults(&self, env: &Env) -> Result<Arc<Faults>, EnvError> {
+        if let Some(faults) = self.faults.get() {
+            return Ok(faults.clone());
+        }
+        let faults = Arc::new(Faults::from_env(env)?);
+        Ok(self.faults.get_or_init(|| faults).clone())
     }
 
     /// Returns the process's certificates and roots; the files are read by the first who asks.

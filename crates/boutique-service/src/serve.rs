@@ -12,6 +12,8 @@ use tonic_health::ServingStatus;
 use crate::admin;
 use crate::context::{RequestContext, ServiceContext};
 use crate::env::{Env, EnvError};
+use crate::faults::ServiceFaults;
+use crate::grpc;
 use crate::listen::ListenAddress;
 use crate::memory;
 use crate::metrics::ServiceMetrics;
@@ -118,6 +120,13 @@ async fn start(
             let methods = router.methods();
             ServiceMetrics::new(registry.metrics(), spec.name, router.is_http(), &methods)
         }),
+        faults: Some(ServiceFaults::new(
+            &registry.faults(env)?,
+            spec.name,
+            router.extra_latency(),
+            &registry.meter(&spec),
+        )),
+        user_agent: grpc::user_agent(spec.name),
         tasks: TaskTracker::new(),
     };
     Ok(ServerHandle {
@@ -149,13 +158,29 @@ impl ServerHandle {
             let following = health.clone().follow(name, is_well.clone());
             self.watching.push(AbortOnDropHandle::new(tokio::spawn(following)));
         }
-        let Some(mut ready) = router.pending() else {
-            return health.set(ServingStatus::Serving).await;
-        };
-        let health = health.clone();
+        let (health, context) = (health.clone(), self.endpoint.context().clone());
+        let pending = router.pending();
+        if pending.is_none() {
+            health.set(status(&context)).await;
+        }
+        if pending.is_none() && !can_be_unready(&context) {
+            return;
+        }
         self.watching.push(AbortOnDropHandle::new(tokio::spawn(async move {
-            if ready.wait_for(|ready| *ready).await.is_ok() {
-                health.set(ServingStatus::Serving).await;
+            if let Some(mut ready) = pending {
+                if ready.wait_for(|ready| *ready).await.is_err() {
+                    return;
+                }
+                health.set(status(&context)).await;
+            }
+            while can_be_unready(&context) {
+                let before = status(&context);
+                if let Some(faults) = &context.faults {
+                    faults.changed().await;
+                }
+                if status(&context) != before {
+                    health.set(status(&context)).await;
+                }
             }
         })));
     }
@@ -194,6 +219,18 @@ impl ServerHandle {
             tracer.flush().await;
         }
     }
+}
+
+/// The health of a service that is ready: NOT_SERVING where a fault says so.
+fn status(context: &ServiceContext) -> ServingStatus {
+    match context.faults.as_ref().is_some_and(ServiceFaults::is_unready) {
+        true => ServingStatus::NotServing,
+        false => ServingStatus::Serving,
+    }
+}
+
+fn can_be_unready(context: &ServiceContext) -> bool {
+    context.faults.as_ref().is_some_and(ServiceFaults::are_possible)
 }
 
 impl Drop for ServerHandle {

@@ -8,7 +8,7 @@ use boutique_service::{Env, EnvError};
 pub(crate) struct Config {
     /// The file that the products are read from instead of the list compiled in.
     pub(crate) file: Option<PathBuf>,
-    /// Slept at the start of every call, for those who want to see a slow catalog.
+    /// The delay of every call, for those who want to see a slow catalog.
     pub(crate) extra_latency: Duration,
 }
 

@@ -1,7 +1,6 @@
 //! Inbound adapter: reads a message, looks into the catalog, and writes a message.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use boutique_proto::product_catalog_service_server::ProductCatalogService;
 use boutique_proto::{
@@ -14,18 +13,14 @@ use crate::store::{Stock, Store};
 
 pub(crate) struct ProductCatalog {
     store: Arc<Store>,
-    extra_latency: Duration,
 }
 
 impl ProductCatalog {
-    pub(crate) fn new(store: Arc<Store>, extra_latency: Duration) -> Self {
-        Self { store, extra_latency }
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self { store }
     }
 
     async fn stock(&self) -> Arc<Stock> {
-        if !self.extra_latency.is_zero() {
-            tokio::time::sleep(self.extra_latency).await;
-        }
         self.store.stock().await
     }
 }

@@ -20,6 +20,7 @@ pub async fn routes(env: &Env, _registry: &Registry) -> anyhow::Result<Router> {
     let config = config::Config::from_env(env)?;
     let store = Arc::new(store::Store::open(config.file)?);
     store::obey_signals(store.clone())?;
-    let catalog = grpc::ProductCatalog::new(store, config.extra_latency);
-    Ok(Router::grpc(product_catalog_service::into_server(catalog)))
+    let router =
+        Router::grpc(product_catalog_service::into_server(grpc::ProductCatalog::new(store)));
+    Ok(router.with_extra_latency("EXTRA_LATENCY", config.extra_latency))
 }

@@ -10,6 +10,7 @@ use boutique_proto::services::{Criticality, ServiceSpec};
 use boutique_proto::{Rpc, TypedClient, UnaryChannel};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use http::HeaderValue;
 use tokio::time::Instant;
 use tonic::{Response, Status};
 use tower::retry::RetryLayer;
@@ -204,7 +205,7 @@ impl Channel {
         let now = Instant::now();
         let method = self.method(path);
         let mut limit = method.map_or(FALLBACK_TIMEOUT, |method| method.timeout);
-        let (own, criticality, trace) = current();
+        let Current { deadline: own, criticality, trace, user_agent } = current();
         if let Some(own) = own {
             let left = own.saturating_duration_since(now).saturating_sub(DEADLINE_MARGIN);
             if left.is_zero() {
@@ -216,14 +217,28 @@ impl Channel {
         }
         let criticality =
             method.map_or(criticality, |method| method.criticality.within(criticality));
-        Ok(RequestInfo { criticality, ..RequestInfo::grpc(path, now, Some(now + limit), trace) })
+        let info = RequestInfo::grpc(path, now, Some(now + limit), trace);
+        Ok(RequestInfo { criticality, user_agent, ..info })
     }
 }
 
-/// The deadline, the criticality and the trace of the current request.
-fn current() -> (Option<Instant>, Criticality, TraceContext) {
-    let of =
-        |context: &RequestContext| (context.deadline, context.criticality, context.trace.clone());
+/// What a call takes over from the current request, if there is one.
+#[derive(Default)]
+struct Current {
+    deadline: Option<Instant>,
+    criticality: Criticality,
+    trace: TraceContext,
+    /// Of the service whose request it is.
+    user_agent: Option<HeaderValue>,
+}
+
+fn current() -> Current {
+    let of = |context: &RequestContext| Current {
+        deadline: context.deadline,
+        criticality: context.criticality,
+        trace: context.trace.clone(),
+        user_agent: context.service.user_agent.clone(),
+    };
     RequestContext::with(of).unwrap_or_default()
 }
 
@@ -256,11 +271,13 @@ impl Service<http::Request<tonic::body::Body>> for Channel {
     }
 
     fn call(&mut self, message: http::Request<tonic::body::Body>) -> Self::Future {
-        let (now, (own, criticality, trace)) = (Instant::now(), current());
+        let (now, current) = (Instant::now(), current());
+        let Current { deadline: own, criticality, trace, user_agent } = current;
         let asked = grpc::timeout_of(message.headers()).map(|timeout| now + timeout);
         let deadline = own.into_iter().chain(asked).min();
         let path = message.uri().path().to_owned();
-        let info = RequestInfo { criticality, ..RequestInfo::grpc(path, now, deadline, trace) };
+        let info = RequestInfo::grpc(path, now, deadline, trace);
+        let info = RequestInfo { criticality, user_agent, ..info };
         let request = Request::new(info, message);
         let open = match &self.route {
             Route::Local(endpoint) => Open::Local(endpoint.clone()),

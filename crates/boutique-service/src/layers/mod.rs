@@ -4,6 +4,7 @@
 mod catch_panic;
 mod context;
 mod deadline;
+mod fault;
 mod log;
 mod metrics;
 mod request;
@@ -13,6 +14,7 @@ mod trace;
 pub(crate) use catch_panic::CatchPanicLayer;
 pub(crate) use context::ContextLayer;
 pub(crate) use deadline::DeadlineLayer;
+pub(crate) use fault::{FaultLayer, Fragile, changed};
 pub(crate) use log::LogLayer;
 pub use log::already_logged;
 pub(crate) use metrics::MetricsLayer;

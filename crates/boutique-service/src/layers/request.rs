@@ -2,15 +2,16 @@
 
 use std::borrow::Cow;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use boutique_proto::services::Criticality;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
+use crate::faults::Subject;
 use crate::grpc;
 use crate::net::Target;
 use crate::propagation::TraceContext;
@@ -35,8 +36,12 @@ pub(crate) struct RequestInfo {
     pub(crate) trace: TraceContext,
     /// Further metadata of an outgoing call.
     pub(crate) metadata: MetadataMap,
+    /// The `user-agent` of the caller: of a call from inside the process, and where faults ask for it.
+    pub(crate) user_agent: Option<HeaderValue>,
     /// True if the request asks for health; such requests are not traced.
     pub(crate) is_probe: bool,
+    /// The names of the faults that were injected, for its span.
+    pub(crate) faults: OnceLock<String>,
 }
 
 /// The most bytes of a path that are logged or traced.
@@ -72,7 +77,9 @@ impl RequestInfo {
             criticality: Criticality::default(),
             trace,
             metadata: MetadataMap::new(),
+            user_agent: None,
             is_probe: false,
+            faults: OnceLock::new(),
         }
     }
 
@@ -86,6 +93,9 @@ impl RequestInfo {
             let value = HeaderValue::from_static(self.criticality.as_str());
             headers.insert(Criticality::KEY, value);
         }
+        if let Some(user_agent) = &self.user_agent {
+            headers.insert(header::USER_AGENT, user_agent.clone());
+        }
         self.trace.write_to(headers);
         headers.extend(self.metadata.clone().into_headers());
         Ok(request)
@@ -94,6 +104,23 @@ impl RequestInfo {
     /// Returns `package.Service/Method`.
     pub(crate) fn rpc(&self) -> &str {
         self.path.trim_start_matches('/')
+    }
+
+    /// Returns the first word of the caller's `user-agent`: of our services, their name.
+    fn caller(&self) -> Option<&str> {
+        self.user_agent.as_ref()?.to_str().ok()?.split([' ', '/']).next()
+    }
+
+    /// Returns the request as faults see it; probes are none of theirs.
+    pub(super) fn subject(&self) -> Option<Subject<'_>> {
+        (!self.is_probe).then(|| Subject {
+            is_http: self.protocol == Protocol::Http,
+            method: &self.method,
+            path: &self.path,
+            caller: self.caller(),
+            metadata: &self.metadata,
+            trace: &self.trace,
+        })
     }
 
     /// Returns the path for logs and spans: cut, because anybody may write it.

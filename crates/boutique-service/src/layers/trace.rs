@@ -58,18 +58,19 @@ where
     }
 
     fn call(&mut self, mut request: Request<T>) -> Self::Future {
-        let recording = match &self.server {
+        let started = match &self.server {
             Some(context) => record(context, SpanKind::Server, &request.info),
             None => RequestContext::with(|current| {
                 record(&current.service, SpanKind::Client, &request.info)
             })
             .flatten(),
         };
-        if let Some(recording) = &recording {
+        let recording = started.map(|Started { span, formats, fails }| {
             let info = Arc::make_mut(&mut request.info);
             let trace = std::mem::take(&mut info.trace);
-            info.trace = trace.with_span(recording.span.span_context().clone(), recording.formats);
-        }
+            info.trace = trace.with_span(span.span_context().clone(), formats);
+            Box::new(Recording { span, fails, info: request.info.clone() })
+        });
         Observed::new(self.inner.call(request), recording)
     }
 }
@@ -80,7 +81,7 @@ fn is_error(code: Code) -> bool {
 }
 
 /// Starts a span, if the service records any.
-fn record(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Option<Box<Recording>> {
+fn record(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Option<Started> {
     let tracer = context.tracer.as_ref().filter(|_| !info.is_probe)?;
     let fails = if kind == SpanKind::Server { is_server_error } else { is_error };
     let (name, attributes) = match info.protocol {
@@ -103,15 +104,20 @@ fn record(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Optio
         }
     };
     let span = tracer.start(name, kind, attributes, &info.trace);
-    let formats = tracer.formats();
-    Some(Box::new(Recording { span, formats, method: info.method.clone(), fails }))
+    Some(Started { span, formats: tracer.formats(), fails })
+}
+
+/// A span that has begun.
+struct Started {
+    span: Span,
+    formats: Formats,
+    fails: fn(Code) -> bool,
 }
 
 /// A span that ends with its request.
 pub(crate) struct Recording {
     span: Span,
-    formats: Formats,
-    method: http::Method,
+    info: Arc<RequestInfo>,
     fails: fn(Code) -> bool,
 }
 
@@ -119,7 +125,7 @@ impl Observer for Box<Recording> {
     fn observe(mut self, ending: &Ending<'_>) {
         let failed = if let Some(status) = ending.http {
             if let Some(route) = ending.route {
-                self.span.update_name(format!("{} {route}", self.method));
+                self.span.update_name(format!("{} {route}", self.info.method));
                 self.span.set_attribute(KeyValue::new("http.route", route.to_owned()));
             }
             let code = i64::from(status.as_u16());
@@ -130,6 +136,9 @@ impl Observer for Box<Recording> {
             self.span.set_attribute(KeyValue::new("rpc.grpc.status_code", code as i64));
             (self.fails)(code)
         };
+        if let Some(names) = self.info.faults.get() {
+            self.span.set_attribute(KeyValue::new("fault.name", names.clone()));
+        }
         if failed {
             self.span.set_status(SpanStatus::error(""));
         }

@@ -11,6 +11,7 @@ use tonic::Code;
 use super::families::{Histogram, Histograms, Metrics};
 use super::labels::{Exemplar, Labels, of_service};
 use super::meter::{Counter, CounterBy, Meter};
+use crate::grpc::code_name;
 
 /// The number of gRPC's status codes.
 const CODES: usize = 17;
@@ -262,9 +263,9 @@ impl Calls {
         let Some(known) = self.by_code.get(index) else { return };
         let histogram = known.get_or_init(|| {
             let mut labels = self.labels.clone();
-            labels.push(("rpc_response_status_code", name_of(code).into()));
+            labels.push(("rpc_response_status_code", code_name(code).into()));
             if code != Code::Ok {
-                labels.push(("error_type", name_of(code).into()));
+                labels.push(("error_type", code_name(code).into()));
             }
             self.family.get_or_create_owned(&labels)
         });
@@ -299,18 +300,6 @@ impl<K> ByLabels<K> {
     }
 }
 
-/// The name of a status code in gRPC's documents, as in `NOT_FOUND`.
-fn name_of(code: Code) -> String {
-    let mut name = String::new();
-    for letter in format!("{code:?}").chars() {
-        if letter.is_ascii_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_uppercase());
-    }
-    name
-}
-
 /// The method of a request, where it is one that everybody knows.
 fn known_method(method: &Method) -> &'static str {
     static KNOWN: [Method; 9] = [
@@ -336,7 +325,7 @@ mod tests {
         for (number, name) in
             [(0, "OK"), (4, "DEADLINE_EXCEEDED"), (15, "DATA_LOSS"), (16, "UNAUTHENTICATED")]
         {
-            assert_eq!(name_of(Code::from(number)), name);
+            assert_eq!(code_name(Code::from(number)), name);
         }
         let last = i32::try_from(CODES).unwrap();
         assert_eq!(Code::from(last), Code::Unknown, "there is a code more");

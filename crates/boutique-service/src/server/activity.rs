@@ -25,6 +25,8 @@ pub(super) struct Activity {
     /// Notified when the peer sends too many frames without requests.
     pub(super) flooded: Notify,
     is_flooded: AtomicBool,
+    /// Notified when the connection is to be closed at once, by a fault.
+    pub(super) dropped: Notify,
 }
 
 impl Default for Activity {
@@ -37,6 +39,7 @@ impl Default for Activity {
             in_flight: AtomicUsize::new(0),
             flooded: Notify::new(),
             is_flooded: AtomicBool::new(false),
+            dropped: Notify::new(),
         }
     }
 }

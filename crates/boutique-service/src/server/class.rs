@@ -1,5 +1,7 @@
 //! The class of a request: what is known of it at a glance, before anything is done for it.
 
+use std::sync::OnceLock;
+
 use axum::body::Body;
 use boutique_proto::services::{Criticality, ServiceSpec};
 use http::{Method, Request};
@@ -84,6 +86,8 @@ impl Class {
             deadline: grpc::timeout_of(headers).map(|left| started + left),
             trace: TraceContext::from_headers(headers),
             metadata: MetadataMap::new(),
+            user_agent: None,
+            faults: OnceLock::new(),
         }
     }
 }

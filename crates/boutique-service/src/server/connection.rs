@@ -25,6 +25,7 @@ use super::flood::{FloodGuard, Guard, HeaderGuard};
 use super::listener::Listener;
 use super::outgoing::Outgoing;
 use super::protocol::{Opening, detect, is_tls_handshake};
+use super::reply::DropConnection;
 use crate::net::Peer;
 
 /// The longest time that a peer may take for its first bytes, for a TLS handshake, and for a request's header.
@@ -162,6 +163,10 @@ impl Requests {
             }
         };
         let is_last = self.listener.shutdown.is_announced() || self.reach == Reach::HealthInReserve;
+        if response.extensions().get::<DropConnection>().is_some() {
+            self.activity.dropped.notify_one();
+            std::future::pending::<()>().await;
+        }
         if self.is_http1 && is_last {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }
@@ -196,6 +201,7 @@ async fn serve_http2(io: Io, requests: Requests, listener: &Listener, slot: &Slo
     // Errors of a connection surface on its requests.
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = activity.dropped.notified() => return,
         () = listener.shutdown.drained() => {}
         () = sleep(age) => {}
         () = give_way(slot, &activity) => {
@@ -230,6 +236,7 @@ async fn serve_http1(io: Io, requests: Requests, listener: &Listener, slot: &Slo
     let mut connection = pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = activity.dropped.notified() => return,
         () = listener.shutdown.drained() => {}
         () = give_way(slot, &activity) => return,
         () = activity.header_overdue(HEADER_TIMEOUT) => return,

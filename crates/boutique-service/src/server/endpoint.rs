@@ -8,18 +8,21 @@ use boutique_proto::services::Criticality;
 use boutique_proto::{Handlers, Rpc};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Extensions, Status};
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::budget::{self, Budget, Holding, Metered, Reservation};
 use super::class::Classes;
 use super::outgoing::Share;
+use super::reply::{DropConnection, WireReply};
 use super::router::Router;
 use crate::compression::inflate;
 use crate::context::ServiceContext;
+use crate::faults::{self, ServiceFaults};
 use crate::grpc::{self, DeadlineBody};
 use crate::layers::{
-    CatchPanicLayer, ContextLayer, DeadlineLayer, Ending, LogLayer, MetricsLayer, Outcome,
+    CatchPanicLayer, ContextLayer, DeadlineLayer, FaultLayer, Fragile, LogLayer, MetricsLayer,
     Protocol, Reply, Request, RequestInfo, TraceLayer, http_status,
 };
 use crate::net::Target;
@@ -60,7 +63,7 @@ fn stack<S, T>(
     service: S,
 ) -> impl Service<Request<T>, Response = S::Response, Error = Status, Future: Send>
 where
-    S: Service<Request<T>, Response: Reply, Error = Status, Future: Send>,
+    S: Service<Request<T>, Response: Reply + Fragile, Error = Status, Future: Send>,
 {
     ServiceBuilder::new()
         .layer(TraceLayer::server(context))
@@ -68,6 +71,7 @@ where
         .layer(ContextLayer(context.clone()))
         .layer(LogLayer)
         .layer(DeadlineLayer::SERVER)
+        .layer(FaultLayer(context.clone()))
         .layer(CatchPanicLayer)
         .service(service)
 }
@@ -132,7 +136,11 @@ impl Endpoint {
             let refusal = Status::resource_exhausted("overloaded");
             return (error_response(class.protocol, refusal), None);
         }
-        let info = class.info(&request, started);
+        let mut info = class.info(&request, started);
+        if self.context.faults.as_ref().is_some_and(ServiceFaults::reads_headers) {
+            info.user_agent = request.headers().get(header::USER_AGENT).cloned();
+            info.metadata = MetadataMap::from_headers(request.headers().clone());
+        }
         let protocol = info.protocol;
         let (routes, kind) = (self.routes.clone(), self.kind(&info));
         // A Watch stays, so that it is no probe.
@@ -151,6 +159,7 @@ impl Endpoint {
             stack(&self.context, service_fn(answer)).call(Request::new(info, request)).await;
         let response = match answered {
             Ok(reply) => reply.response,
+            Err(status) if faults::is_dropped(&status) => DropConnection::response(),
             Err(status) => error_response(protocol, status),
         };
         // An answer about health is a few bytes.
@@ -200,6 +209,7 @@ impl Endpoint {
         };
         match stack(&self.context, service_fn(handle)).call(request).await {
             Ok(response) => Ok(response),
+            Err(status) if faults::is_dropped(&status) => Err(faults::as_lost(R::PATH)),
             // Without its source, which must not cross the service boundary.
             Err(mut status) => {
                 let metadata = std::mem::take(status.metadata_mut());
@@ -282,7 +292,7 @@ async fn route(
                 true => request,
                 false => metered(request, &reservation),
             };
-            Ok(WireReply::of_http(answer(request).await))
+            Ok(WireReply::answered_http(answer(request).await))
         }
     }
 }
@@ -314,36 +324,6 @@ async fn one_message(
     let message = inflate(&mut parts.headers, message, max)?;
     reservation.take_body(message.len().saturating_sub(collected))?;
     Ok(http::Request::from_parts(parts, Body::from(message)))
-}
-
-/// An HTTP response, and how it came about.
-struct WireReply {
-    response: http::Response<Body>,
-    is_http: bool,
-    outcome: Outcome,
-}
-
-impl WireReply {
-    /// tonic leaves the status of a call that failed with the response.
-    fn of_grpc(mut response: http::Response<Body>) -> Self {
-        let cause = response.extensions_mut().remove::<Status>();
-        Self { response, is_http: false, outcome: Outcome { route: None, cause } }
-    }
-
-    fn of_http(mut response: http::Response<Body>) -> Self {
-        let outcome = response.extensions_mut().remove::<Outcome>().unwrap_or_default();
-        Self { response, is_http: true, outcome }
-    }
-}
-
-impl Reply for WireReply {
-    fn ending(&self) -> Ending<'_> {
-        Ending {
-            cause: self.outcome.cause.as_ref(),
-            route: self.outcome.route.as_deref(),
-            http: self.is_http.then(|| self.response.status()),
-        }
-    }
 }
 
 fn error_response(protocol: Protocol, status: Status) -> http::Response<Body> {

@@ -12,6 +12,7 @@ mod health;
 mod listener;
 mod outgoing;
 mod protocol;
+mod reply;
 mod router;
 
 pub(crate) use accept::accept;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::IntoResponse;
 use axum::routing::any;
@@ -16,6 +17,7 @@ use tonic::service::Routes;
 use tower::Service;
 
 use super::health::Health;
+use crate::faults::ExtraLatency;
 use crate::tls::ServerTls;
 
 /// The services and routes that a server answers.
@@ -38,6 +40,7 @@ pub struct Router {
     /// Names of health with a status of their own.
     statuses: Vec<(&'static str, watch::Receiver<bool>)>,
     background: Option<Background>,
+    extra_latency: Option<ExtraLatency>,
 }
 
 /// Makes a task that runs beside requests.
@@ -145,6 +148,17 @@ impl Router {
         F: Future<Output = ()> + Send + 'static,
     {
         Self { background: Some(Arc::new(move |stopping| Box::pin(task(stopping)))), ..self }
+    }
+
+    /// Delays every request on purpose, as a fault under the name of the setting that asks for it.
+    #[must_use]
+    pub fn with_extra_latency(self, setting: &'static str, delay: Duration) -> Self {
+        let extra_latency = (!delay.is_zero()).then_some(ExtraLatency { setting, delay });
+        Self { extra_latency, ..self }
+    }
+
+    pub(crate) fn extra_latency(&self) -> Option<ExtraLatency> {
+        self.extra_latency
     }
 
     /// Makes the task that runs beside requests, if there is one.

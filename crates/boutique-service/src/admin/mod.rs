@@ -1,5 +1,7 @@
-//! The admin port: metrics, apart from the service port and on a thread of its own, so that whoever reads them takes no
+//! The admin port: metrics and faults, apart from the service port and on a thread of its own, so that whoever reads them takes no
 //! time from requests.
+
+mod faults;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::context::ServiceContext;
 use crate::env::Env;
+use crate::faults::Faults;
 use crate::listen::ListenAddress;
 use crate::metrics::{Format, Metrics};
 use crate::registry::Registry;
@@ -45,7 +48,7 @@ pub(crate) fn start(
 ) -> anyhow::Result<()> {
     let Some(address) = env.get(ADDRESS) else { return Ok(()) };
     let runtime = runtime()?;
-    let endpoint = endpoint(registry.metrics().clone());
+    let endpoint = endpoint(registry.metrics().clone(), registry.faults(env)?);
     let listener = Listener {
         endpoint: Arc::new(endpoint),
         tls: registry.tls(env)?,
@@ -72,7 +75,7 @@ pub(crate) fn start(
     Ok(())
 }
 
-fn endpoint(metrics: Arc<Metrics>) -> Endpoint {
+fn endpoint(metrics: Arc<Metrics>, faults: Arc<Faults>) -> Endpoint {
     let written = Arc::new(Written::new(metrics));
     let answer = move |headers: HeaderMap| {
         let written = written.clone();
@@ -81,9 +84,16 @@ fn endpoint(metrics: Arc<Metrics>) -> Endpoint {
             ([(header::CONTENT_TYPE, format.content_type())], written.text(format)).into_response()
         }
     };
-    let router = Router::http(axum::Router::new().route("/metrics", get(answer)));
-    let context =
-        ServiceContext { name: "admin", tracer: None, metrics: None, tasks: TaskTracker::new() };
+    let routes = axum::Router::new().route("/metrics", get(answer));
+    let router = Router::http(routes.merge(faults::routes(faults)));
+    let context = ServiceContext {
+        name: "admin",
+        tracer: None,
+        metrics: None,
+        faults: None,
+        user_agent: None,
+        tasks: TaskTracker::new(),
+    };
     Endpoint::new(context, router, Some(MEMORY), false)
 }
 
