@@ -3,8 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use boutique_proto::Handlers;
-use boutique_service::{Env, Router, ServerHandle, ServiceSpec};
-use boutique_test::serve_router;
+use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -25,6 +24,11 @@ pub(crate) struct Span {
     pub(crate) parent: Vec<u8>,
     /// The attribute `fault.name`.
     pub(crate) fault: Option<String>,
+    /// The attribute `db.system.name`.
+    pub(crate) store: Option<String>,
+    pub(crate) is_error: bool,
+    /// The traces that it links to.
+    pub(crate) links: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Default)]
@@ -36,12 +40,19 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) async fn start() -> anyhow::Result<(Self, String, ServerHandle)> {
+        let (collector, running) = Self::start_at("127.0.0.1:0").await?;
+        let address = running.address().unwrap().to_string();
+        Ok((collector, address, running))
+    }
+
+    pub(crate) async fn start_at(address: &str) -> anyhow::Result<(Self, ServerHandle)> {
         let collector = Self::default();
         let service = ServiceSpec::unlisted("collector", "COLLECTOR_SERVICE_ADDR");
         let app = Router::grpc((TraceServiceServer::new(collector.clone()), Handlers::default()));
-        let running = serve_router(service, &Env::default(), app).await?;
-        let address = running.address().unwrap().to_string();
-        Ok((collector, address, running))
+        let (host, port) = address.rsplit_once(':').unwrap();
+        let env = Env::from([("LISTEN_ADDR", host), ("PORT", port)]);
+        let running = spawn(service, &env, &Registry::default(), app).await?;
+        Ok((collector, running))
     }
 
     /// The spans of every trace that has a span of this name.
@@ -62,10 +73,10 @@ impl Collector {
 }
 
 /// The text of an attribute, if it is there.
-fn text(attributes: Vec<KeyValue>, key: &str) -> Option<String> {
-    let found = attributes.into_iter().find(|pair| pair.key == key)?;
-    let Value::StringValue(text) = found.value?.value? else { return None };
-    Some(text)
+fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let found = attributes.iter().find(|pair| pair.key == key)?;
+    let Value::StringValue(text) = found.value.as_ref()?.value.as_ref()? else { return None };
+    Some(text.clone())
 }
 
 #[tonic::async_trait]
@@ -79,7 +90,7 @@ impl TraceService for Collector {
         let mut spans = self.spans.lock().unwrap();
         for resource_spans in request.resource_spans {
             let attributes = resource_spans.resource.map(|r| r.attributes).unwrap_or_default();
-            let service = text(attributes, "service.name").unwrap_or_default();
+            let service = text(&attributes, "service.name").unwrap_or_default();
             for span in resource_spans.scope_spans.into_iter().flat_map(|scope| scope.spans) {
                 spans.push(Span {
                     service: service.clone(),
@@ -87,7 +98,10 @@ impl TraceService for Collector {
                     trace: span.trace_id,
                     id: span.span_id,
                     parent: span.parent_span_id,
-                    fault: text(span.attributes, "fault.name"),
+                    fault: text(&span.attributes, "fault.name"),
+                    store: text(&span.attributes, "db.system.name"),
+                    is_error: span.status.is_some_and(|status| status.code == 2),
+                    links: span.links.into_iter().map(|link| link.trace_id).collect(),
                 });
             }
         }

@@ -2,13 +2,13 @@
 //! adservice in it: in one process and in ten, each service under its own name.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use boutique_service::Env;
 
 use crate::collector::{Collector, Span};
 use crate::open;
-use boutique_test::Visitor;
-use boutique_test::{Processes, settings};
+use boutique_test::{Processes, RedisServer, Visitor, settings};
 
 const CHECKOUT: [&str; 9] = [
     "cartservice",
@@ -51,6 +51,9 @@ fn assert_traced(collector: &Collector) {
     // Two products and a quote, each call seen by its caller and by its callee.
     assert_eq!(servers("hipstershop.CurrencyService/Convert"), 2 * 3);
     assert_eq!(servers("hipstershop.PaymentService/Charge"), 2);
+    for step in ["prepare the order", "charge", "ship", "empty the cart", "confirm the order"] {
+        assert_eq!(servers(step), 1, "{step}");
+    }
 
     let pages = collector.traces_with("GET /product/{id}");
     assert_eq!(pages.len(), 1);
@@ -86,6 +89,111 @@ async fn ten_processes_trace_as_one_shop() -> anyhow::Result<()> {
     processes.stop().await?;
 
     assert_traced(&collector);
+    Ok(())
+}
+
+#[tokio::test]
+async fn commands_of_redis_and_mails_are_spans() -> anyhow::Result<()> {
+    let redis = RedisServer::start(&[])?;
+    let (collector, address, _running) = Collector::start().await?;
+    let settings = Env::from([
+        ("ENABLE_TRACING", "1"),
+        ("COLLECTOR_SERVICE_ADDR", address.as_str()),
+        ("REDIS_ADDR", redis.address().as_str()),
+        ("ORDER_STORE_ADDR", redis.address().as_str()),
+        // Nobody listens there.
+        ("SMTP_URL", "127.0.0.1:1"),
+    ]);
+    let (mut visitor, open, ..) = open(&settings).await?;
+    buy(&mut visitor).await;
+    // The mail is tried after the answer.
+    while !collector.raw().contains("\"smtp\"") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    open.close().await;
+
+    let checkouts = collector.traces_with("POST /cart/checkout");
+    assert_connected(&checkouts[0]);
+    let systems = checkouts[0].iter().filter(|span| span.store.as_deref() == Some("redis"));
+    let services: BTreeSet<_> = systems.map(|span| span.service.as_str()).collect();
+    let expected =
+        ["cartservice", "checkoutservice", "emailservice", "paymentservice", "shippingservice"];
+    assert_eq!(services, BTreeSet::from(expected));
+    let mails = checkouts[0].iter().filter(|span| span.name == "smtp");
+    assert!(mails.map(|span| span.is_error).next().unwrap());
+    Ok(())
+}
+
+#[tokio::test]
+async fn resumed_order_links_to_the_request_that_placed_it() -> anyhow::Result<()> {
+    let (collector, address, _running) = Collector::start().await?;
+    let fault = "{faults: [{name: lost parcels, rpc: hipstershop.ShippingService/ShipOrder, status: UNAVAILABLE, until: 2s}]}";
+    let settings = Env::from([
+        ("ENABLE_TRACING", "1"),
+        ("COLLECTOR_SERVICE_ADDR", address.as_str()),
+        ("FAULTS", fault),
+    ]);
+    let (mut visitor, open, ..) = open(&settings).await?;
+    visitor.add("OLJCESPC7Z", 1).await;
+    assert_eq!(visitor.check_out(&[]).await.status, 202);
+    while !visitor.get("/orders").await.body.contains(">complete<") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    open.close().await;
+
+    let resumed = collector.traces_with("resume the order");
+    let placed = collector.traces_with("POST /cart/checkout");
+    let first = resumed.last().unwrap().iter().find(|span| span.name == "resume the order");
+    assert_eq!(first.unwrap().links, [placed[0][0].trace.clone()]);
+    assert!(resumed.iter().flatten().any(|span| span.name.ends_with("/ShipOrder")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn failed_requests_are_exported_though_nothing_is_sampled() -> anyhow::Result<()> {
+    let (collector, address, _running) = Collector::start().await?;
+    let fault = "{faults: [{name: no catalog, rpc: hipstershop.ProductCatalogService/GetProduct, status: INTERNAL}]}";
+    let settings = Env::from([
+        ("ENABLE_TRACING", "1"),
+        ("COLLECTOR_SERVICE_ADDR", address.as_str()),
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+        ("TRACE_ERRORS", "1"),
+        ("FAULTS", fault),
+    ]);
+    let (mut visitor, open, ..) = open(&settings).await?;
+    assert_eq!(visitor.get("/cart").await.status, 200);
+    assert_eq!(visitor.get("/product/OLJCESPC7Z").await.status, 500);
+    open.close().await;
+
+    assert!(collector.traces_with("GET /cart").is_empty());
+    let failed = collector.traces_with("GET /product/{id}");
+    assert_connected(&failed[0]);
+    assert!(failed[0].iter().all(|span| span.is_error));
+    assert_eq!(services(&failed[0]), BTreeSet::from(["frontend", "productcatalogservice"]));
+    Ok(())
+}
+
+/// Recording is what tracing costs, so it stops while it is of no use.
+#[tokio::test]
+async fn spans_are_not_recorded_while_the_collector_is_out() -> anyhow::Result<()> {
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let settings = settings([
+        ("ENABLE_TRACING", "1"),
+        ("COLLECTOR_SERVICE_ADDR", address.as_str()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "500"),
+    ]);
+    let mut shop = Processes::one(&settings).await?;
+    while !shop.all[0].output().contains("the collector takes no spans of frontend") {
+        assert_eq!(shop.visitor.get("/").await.status, 200);
+    }
+    let (collector, _running) = Collector::start_at(&address).await?;
+    while !shop.all[0].output().contains("the collector takes spans of frontend again") {
+        assert_eq!(shop.visitor.get("/").await.status, 200);
+    }
+    assert_eq!(shop.visitor.get("/product/OLJCESPC7Z").await.status, 200);
+    shop.stop().await?;
+    assert_eq!(collector.traces_with("GET /product/{id}").len(), 1);
     Ok(())
 }
 

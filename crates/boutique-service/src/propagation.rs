@@ -104,6 +104,24 @@ impl TraceContext {
         }
     }
 
+    /// Returns the own span, or the one received, as a `traceparent`.
+    pub(crate) fn trace_parent(&self) -> Option<String> {
+        let parts = self.0.as_ref()?;
+        let Some((span, _)) = &parts.own else {
+            return parts.get("traceparent").map(str::to_owned);
+        };
+        let (trace, id) = (span.trace_id(), span.span_id());
+        Some(format!("00-{trace}-{id}-{:02x}", span.trace_flags().to_u8()))
+    }
+
+    /// Returns the span that a `traceparent` names.
+    pub(crate) fn of_trace_parent(text: &str) -> Option<SpanContext> {
+        let mut parts = text.split('-').skip(1);
+        let (trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?);
+        let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()? & 1);
+        context(trace, span, flags, TraceState::default())
+    }
+
     /// Returns the trace id as hexadecimal digits.
     pub(crate) fn id(&self) -> Option<String> {
         let parts = self.0.as_ref()?;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use boutique_proto::ext::{ORDER_ID, OrderState, StoredOrder};
 use boutique_proto::{CreditCardInfo, OrderResult};
-use boutique_service::{IdempotencyKey, Meter, Stopping, already_logged, detach, time_left};
+use boutique_service::{
+    IdempotencyKey, Meter, Stopping, already_logged, detach, linked_span, span, time_left,
+};
 use boutique_store::{EffectError, StoreError};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Code, Status};
@@ -109,7 +111,7 @@ impl Checkout {
                 return self.order_of_empty_cart(&order, key, answer_by).await;
             };
             let key = Key::new(key, cart.version.as_deref(), &order.id);
-            let prepared = order.prepare(cart, &self.clients).await?;
+            let prepared = span("prepare the order", order.prepare(cart, &self.clients)).await?;
             if Instant::now() >= answer_by {
                 return Err(Status::deadline_exceeded("no time left to charge the card"));
             }
@@ -309,7 +311,11 @@ impl Checkout {
                 self.metrics.resumed();
                 info!(order.id = entry.id(), "resumed order {}", entry.id());
                 let checkout = self.clone();
-                detach(async move { checkout.work_on(entry, None).await });
+                let placed_by = entry.order.trace_parent.clone();
+                detach(async move {
+                    let work = Box::pin(checkout.work_on(entry, None));
+                    linked_span("resume the order", &placed_by, work).await
+                });
             }
         }
         stopping.given_up.cancelled().await;

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use boutique_proto::ext::{GetChargeRequest, OrderState, StoredOrder, VoidChargeRequest};
 use boutique_proto::{CartItem, ChargeRequest, CreditCardInfo, OrderResult, ShipOrderRequest};
-use boutique_service::{IdempotencyKey, was_not_processed, with_deadline};
+use boutique_service::{IdempotencyKey, span, was_not_processed, with_deadline};
 use boutique_store::StoreError;
 use tonic::{Code, Request, Status};
 use tracing::{error, info, warn};
@@ -62,7 +62,7 @@ pub(crate) async fn advance(
     let mut last = None;
     loop {
         let outcome = match (saga::step(&entry.order), card.take()) {
-            (Step::Charge, Some(card)) => match charge(clients, &entry, card).await {
+            (Step::Charge, Some(card)) => match charged(clients, &entry, card).await {
                 Charged::Made(transaction_id) => Ok(Outcome::Charged(transaction_id)),
                 Charged::Refused(status) => {
                     let is_forgotten = store.forget(&entry).await?;
@@ -77,9 +77,9 @@ pub(crate) async fn advance(
                     continue;
                 }
             },
-            (Step::Charge, None) => find_charge(clients, &entry).await,
-            (Step::Ship, _) => ship(clients, &entry).await,
-            (Step::Void, _) => void(clients, &entry).await,
+            (Step::Charge, None) => span("find the charge", find_charge(clients, &entry)).await,
+            (Step::Ship, _) => span("ship", ship(clients, &entry)).await,
+            (Step::Void, _) => span("void the charge", void(clients, &entry)).await,
             (Step::Deliver | Step::Rest, _) => {
                 return Ok(Progress::Stored(Box::new(entry), last));
             }
@@ -178,6 +178,16 @@ pub(crate) fn keyed<T>(entry: &Entry, message: T) -> Request<T> {
         Some(key) => key.request(message),
         None => Request::new(message),
     }
+}
+
+async fn charged(clients: &Clients, entry: &Entry, card: Card) -> Charged {
+    let charge = async {
+        match charge(clients, entry, card).await {
+            Charged::Made(transaction_id) => Ok(transaction_id),
+            failed @ (Charged::Refused(_) | Charged::Unknown(_)) => Err(failed),
+        }
+    };
+    span("charge", charge).await.map_or_else(|failed| failed, Charged::Made)
 }
 
 async fn charge(clients: &Clients, entry: &Entry, card: Card) -> Charged {

@@ -8,6 +8,7 @@ use boutique_proto::{
     Address, CartItem, ConversionError, CreditCardInfo, CurrencyConversionRequest, GetCartRequest,
     GetProductRequest, GetQuoteRequest, OrderItem, OrderResult, converted_amount, required_amount,
 };
+use boutique_service::trace_parent;
 use boutique_store::Fingerprint;
 use futures_util::future::{try_join, try_join_all};
 use tonic::{Request, Status};
@@ -151,6 +152,7 @@ impl Prepared<'_> {
             email: buyer.email.clone(),
             placed_at: i64::try_from(placed_at.as_millis()).unwrap_or(i64::MAX),
             cart_version: cart.version.unwrap_or_default(),
+            trace_parent: trace_parent().unwrap_or_default(),
             ..StoredOrder::default()
         };
         stored.set_state(OrderState::Charging);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use boutique_proto::ext::{CART_VERSION, OutboxEvent, RemoveItemsRequest};
 use boutique_proto::{EmptyCartRequest, SendOrderConfirmationRequest};
-use boutique_service::detach;
+use boutique_service::{detach, span};
 use tokio::time::timeout;
 use tonic::Code;
 use tracing::{error, warn};
@@ -28,9 +28,15 @@ pub(crate) async fn deliver(clients: &Clients, store: &Arc<OrderStore>, mut entr
     let has = |event: OutboxEvent| entry.order.outbox.contains(&event.into());
     let mail = has(OutboxEvent::Confirmation).then(|| {
         let (clients, entry) = (clients.clone(), entry.clone());
-        detach(async move { confirm(&clients, &entry).await })
+        let confirm = async move { confirm(&clients, &entry).await.then_some(()).ok_or(()) };
+        detach(async move { span("confirm the order", confirm).await.is_ok() })
     });
-    let emptied = if has(OutboxEvent::Cart) { empty_cart(clients, &entry).await } else { None };
+    let emptied = if has(OutboxEvent::Cart) {
+        let empty_cart = async { empty_cart(clients, &entry).await.ok_or(()) };
+        span("empty the cart", empty_cart).await.ok()
+    } else {
+        None
+    };
     let store = store.clone();
     detach(async move {
         if let Some(version) = emptied {

@@ -1,6 +1,6 @@
 //! Outbound adapter: SMTP where `SMTP_URL` names a server, else a line in the log.
 
-use boutique_service::{Env, EnvError, HostPort, Secret};
+use boutique_service::{Env, EnvError, HostPort, Secret, span};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
@@ -79,7 +79,8 @@ impl Delivery {
             .multipart(MultiPart::alternative_plain_html(mail.text, mail.html))
             .map_err(DeliveryError::Compose)?;
         let server = smtp.server().await;
-        server.send(message).await.map_err(|error| DeliveryError::Send(reason(&error)))?;
+        let sent = span("smtp", server.send(message)).await;
+        sent.map_err(|error| DeliveryError::Send(reason(&error)))?;
         info!(order.id = order_id, "mailed a confirmation of order {order_id}");
         Ok(())
     }

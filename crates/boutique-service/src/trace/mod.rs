@@ -1,17 +1,22 @@
 //! Spans over OTLP when `ENABLE_TRACING=1`, by the OpenTelemetry SDK and its standard settings.
 
+mod export;
+mod sampler;
+
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::trace::{
-    Link, SpanKind, TraceContextExt as _, TraceId, Tracer as _, TracerProvider as _,
+    Link, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{
-    Sampler, SamplingResult, SdkTracer, SdkTracerProvider, ShouldSample, Span,
-};
+use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span};
 
+use self::export::{ErrorsToo, Outage, Watched};
+use self::sampler::sampler;
 use crate::env::{Env, EnvError};
 use crate::net::Target;
 use crate::propagation::{Formats, TraceContext};
@@ -27,6 +32,7 @@ pub(crate) struct ServiceTracer {
     tracer: SdkTracer,
     provider: SdkTracerProvider,
     formats: Formats,
+    outage: Arc<Outage>,
     /// True if a span of a request is the first of a trace of its own, and links to the caller's.
     links: bool,
 }
@@ -77,15 +83,20 @@ impl ServiceTracer {
             .build()
             .map_err(|_| EnvError::new("COLLECTOR_SERVICE_ADDR", "must be host:port"))?;
         let name = env.get("OTEL_SERVICE_NAME").unwrap_or(service).to_owned();
+        let outage = Arc::new(Outage::new(service));
+        let batches =
+            BatchSpanProcessor::builder(Watched { exporter, outage: outage.clone() }).build();
+        let records_errors = env.flag("TRACE_ERRORS")?.unwrap_or(false);
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(exporter)
+            .with_span_processor(ErrorsToo(batches))
             .with_resource(Resource::builder().with_service_name(name).build())
-            .with_sampler(sampler(env, strangers))
+            .with_sampler(sampler(env, strangers != Strangers::Obey, records_errors))
             .build();
         Ok(Some(Self {
             tracer: provider.tracer("boutique-service"),
             provider,
             formats: formats(env),
+            outage,
             links: strangers == Strangers::Link,
         }))
     }
@@ -95,10 +106,15 @@ impl ServiceTracer {
         self.formats
     }
 
+    /// Returns true if spans are worth recording now: where the collector takes none, they only cost time.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.outage.is_worth_it()
+    }
+
     /// Starts a span below `trace`.
     pub(crate) fn start(
         &self,
-        name: String,
+        name: impl Into<Cow<'static, str>>,
         kind: SpanKind,
         attributes: Vec<KeyValue>,
         trace: &TraceContext,
@@ -115,6 +131,15 @@ impl ServiceTracer {
             parent = Context::new();
         }
         self.tracer.build_with_context(builder, &parent)
+    }
+
+    /// Starts a span without a parent, which links to the span with this `traceparent`, if it is one.
+    pub(crate) fn start_linked(&self, name: &'static str, trace_parent: &str) -> Span {
+        let mut builder = self.tracer.span_builder(name).with_kind(SpanKind::Internal);
+        if let Some(other) = TraceContext::of_trace_parent(trace_parent) {
+            builder = builder.with_links(vec![Link::with_context(other)]);
+        }
+        self.tracer.build_with_context(builder, &Context::new())
     }
 
     /// Exports the remaining spans, within a bound. The SDK blocks, so this runs on a blocking thread.
@@ -142,64 +167,4 @@ fn formats(env: &Env) -> Formats {
         tracing::warn!(unknown = unknown.join(","), "ignored a part of OTEL_PROPAGATORS");
     }
     formats
-}
-
-/// The sampler of `OTEL_TRACES_SAMPLER` with its argument.
-fn sampler(env: &Env, strangers: Strangers) -> EdgeSampler {
-    let ratio = || {
-        let ratio = env.get("OTEL_TRACES_SAMPLER_ARG").and_then(|arg| arg.trim().parse().ok());
-        let ratio = ratio.filter(|ratio| (0.0..=1.0).contains(ratio));
-        Sampler::TraceIdRatioBased(ratio.unwrap_or_else(|| {
-            tracing::warn!(
-                "OTEL_TRACES_SAMPLER_ARG must be a ratio of 0 to 1: sampling all traces"
-            );
-            1.0
-        }))
-    };
-    let name = env.get("OTEL_TRACES_SAMPLER").unwrap_or("parentbased_always_on").trim();
-    let (root, is_parent_based) = match name.strip_prefix("parentbased_") {
-        Some(root) => (root, true),
-        None => (name, false),
-    };
-    let root = match root {
-        "always_on" => Sampler::AlwaysOn,
-        "always_off" => Sampler::AlwaysOff,
-        "traceidratio" => ratio(),
-        _ => {
-            tracing::warn!(
-                sampler = name.chars().take(40).collect::<String>(),
-                "OTEL_TRACES_SAMPLER names no sampler that is here: sampling all traces",
-            );
-            Sampler::AlwaysOn
-        }
-    };
-    let inner = match is_parent_based {
-        true => Sampler::ParentBased(Box::new(root.clone())),
-        false => root.clone(),
-    };
-    EdgeSampler { root, inner, decides: strangers != Strangers::Obey }
-}
-
-/// Decides for the requests of strangers by itself, and for all else by its parent.
-#[derive(Debug, Clone)]
-struct EdgeSampler {
-    root: Sampler,
-    inner: Sampler,
-    decides: bool,
-}
-
-impl ShouldSample for EdgeSampler {
-    fn should_sample(
-        &self,
-        parent: Option<&Context>,
-        trace_id: TraceId,
-        name: &str,
-        kind: &SpanKind,
-        attributes: &[KeyValue],
-        links: &[Link],
-    ) -> SamplingResult {
-        let is_edge = self.decides && *kind == SpanKind::Server;
-        let sampler = if is_edge { &self.root } else { &self.inner };
-        sampler.should_sample(parent, trace_id, name, kind, attributes, links)
-    }
 }

@@ -1,0 +1,128 @@
+//! The way of spans to the collector: in batches, and not at all while it takes none.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, Status};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor};
+
+/// The interval of the requests that are recorded while the collector takes no spans, to find out whether it does again.
+const TRIAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whether the collector takes the spans of a service.
+#[derive(Debug)]
+pub(super) struct Outage {
+    service: String,
+    is_out: AtomicBool,
+    began: Instant,
+    /// The time of the next trial, in milliseconds since `began`.
+    next_trial: AtomicU64,
+}
+
+impl Outage {
+    pub(super) fn new(service: &str) -> Self {
+        let (is_out, next_trial) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { service: service.to_owned(), is_out, began: Instant::now(), next_trial }
+    }
+
+    /// Returns true if a request is worth recording: the collector takes spans, or one is due to try.
+    pub(super) fn is_worth_it(&self) -> bool {
+        if !self.is_out.load(Ordering::Relaxed) {
+            return true;
+        }
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let (now, due) = (millis(self.began.elapsed()), self.next_trial.load(Ordering::Relaxed));
+        let next = now.saturating_add(millis(TRIAL_INTERVAL));
+        now >= due
+            && self
+                .next_trial
+                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    fn note(&self, is_out: bool) {
+        if self.is_out.swap(is_out, Ordering::Relaxed) == is_out {
+            return;
+        }
+        let service = &self.service;
+        if is_out {
+            tracing::warn!(
+                service.name = service,
+                "the collector takes no spans of {service} for now"
+            );
+        } else {
+            tracing::info!(service.name = service, "the collector takes spans of {service} again");
+        }
+    }
+}
+
+/// An exporter that tells of its outages.
+#[derive(Debug)]
+pub(super) struct Watched<E> {
+    pub(super) exporter: E,
+    pub(super) outage: Arc<Outage>,
+}
+
+impl<E: SpanExporter> SpanExporter for Watched<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let result = self.exporter.export(batch).await;
+        self.outage.note(result.is_err());
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+/// Batches of the spans that are sampled, and of those that failed although they are not.
+#[derive(Debug)]
+pub(super) struct ErrorsToo(pub(super) BatchSpanProcessor);
+
+impl SpanProcessor for ErrorsToo {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        self.0.on_start(span, context);
+    }
+
+    fn on_end(&self, mut span: SpanData) {
+        if !span.span_context.is_sampled() {
+            if !matches!(span.status, Status::Error { .. }) {
+                return;
+            }
+            let own = &span.span_context;
+            span.span_context = SpanContext::new(
+                own.trace_id(),
+                own.span_id(),
+                own.trace_flags().with_sampled(true),
+                own.is_remote(),
+                own.trace_state().clone(),
+            );
+        }
+        self.0.on_end(span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.0.set_resource(resource);
+    }
+}
