@@ -16,6 +16,7 @@ mod metrics;
 mod orders;
 mod own_catalog;
 mod proxy;
+mod scenarios;
 mod tls;
 mod traces;
 mod wire;

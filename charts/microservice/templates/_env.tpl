@@ -13,6 +13,12 @@
 {{- if and .Values.tracing.enabled (ne .Values.protocol "none") }}
 {{- $entries = append $entries (dict "name" "ENABLE_TRACING" "value" "1") }}
 {{- $entries = append $entries (dict "name" "COLLECTOR_SERVICE_ADDR" "value" .Values.tracing.collector) }}
+{{- if not (hasKey $overrides "OTEL_RESOURCE_ATTRIBUTES") }}
+{{- range $name, $field := dict "POD_NAME" "metadata.name" "POD_UID" "metadata.uid" "NODE_NAME" "spec.nodeName" }}
+{{- $entries = append $entries (dict "name" $name "valueFrom" (dict "fieldRef" (dict "fieldPath" $field))) }}
+{{- end }}
+{{- $entries = append $entries (dict "name" "OTEL_RESOURCE_ATTRIBUTES" "value" (include "microservice.resource" .)) }}
+{{- end }}
 {{- end }}
 {{- if and .Values.metrics.enabled (ne .Values.protocol "none") (not (hasKey $overrides "ADMIN_ADDR")) }}
 {{- $entries = append $entries (dict "name" "ADMIN_ADDR" "value" (printf ":%v" .Values.metrics.port)) }}
@@ -39,6 +45,11 @@
 {{- if $entries }}
 {{- toYaml $entries }}
 {{- end }}
+{{- end -}}
+
+{{/* The resource attributes of the pod's spans, by OpenTelemetry's names. */}}
+{{- define "microservice.resource" -}}
+service.namespace={{ .Release.Namespace }},service.version={{ include "boutique.tag" . }},service.instance.id=$(POD_UID),k8s.namespace.name={{ .Release.Namespace }},k8s.deployment.name={{ .Values.appName }},k8s.pod.name=$(POD_NAME),k8s.pod.uid=$(POD_UID),k8s.node.name=$(NODE_NAME)
 {{- end -}}
 
 {{/* The address of a workload: its pods, or its Service where none of them is known; with a mesh, the Service
