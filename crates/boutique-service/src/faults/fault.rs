@@ -161,6 +161,12 @@ impl Fault {
         }
     }
 
+    /// Returns true if it does something to answers.
+    pub(crate) fn harms_answers(&self) -> bool {
+        let action = &self.spec.action;
+        action.wrong_data.is_some() || action.slow_body.is_some() || action.drops_answer
+    }
+
     /// Returns what makes an answer wrong, if anything.
     pub(crate) fn wrong_data(&self) -> Option<WrongData> {
         self.spec.action.wrong_data

@@ -4,9 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use boutique_proto::services::{MethodSpec, SERVICES, ServiceSpec};
 use http::{Method, StatusCode};
+use prost_types::Timestamp;
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tonic::Code;
 use yaml_serde::Value;
 
@@ -46,13 +45,13 @@ impl TryFrom<String> for Moment {
         if let Some(after) = parse_duration(&text) {
             return Ok(Self::After(after));
         }
-        let time = OffsetDateTime::parse(&text, &Rfc3339);
-        let wrong = |_| {
+        let time = text.parse::<Timestamp>().ok().and_then(|time| SystemTime::try_from(time).ok());
+        let wrong = || {
             format!(
                 "{text:?} is neither a duration such as 30s nor a time such as 2026-01-31T09:30:00Z"
             )
         };
-        time.map(|time| Self::At(time.into())).map_err(wrong)
+        time.map(Self::At).ok_or_else(wrong)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use boutique_proto::WrongData;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use prost::Message;
 use tonic::Status;
@@ -30,8 +31,12 @@ pub(crate) trait Fragile: Reply + Sized + Send + 'static {
     /// Makes the reply to an HTTP request with this status, if it is a reply to one.
     fn of_http(status: http::StatusCode) -> Option<Self>;
 
-    /// Does to the answer to `path` what a fault does to answers.
-    fn harm(self, path: &str, fault: Arc<Fault>) -> BoxFuture<'static, Result<Self, Status>>;
+    /// Does to the answer to `path` what these faults do to answers.
+    fn harm(
+        self,
+        path: String,
+        faults: Vec<Arc<Fault>>,
+    ) -> BoxFuture<'static, Result<Self, Status>>;
 }
 
 impl<S> Layer<S> for FaultLayer {
@@ -93,19 +98,37 @@ impl<M: Message + Default + 'static> Fragile for tonic::Response<M> {
         None
     }
 
-    fn harm(mut self, _path: &str, fault: Arc<Fault>) -> BoxFuture<'static, Result<Self, Status>> {
-        Box::pin(async move {
+    fn harm(
+        mut self,
+        _path: String,
+        faults: Vec<Arc<Fault>>,
+    ) -> BoxFuture<'static, Result<Self, Status>> {
+        let harmed = harm_message(self.get_ref().encode_to_vec(), faults);
+        let put = move |message: Result<Vec<u8>, Status>| {
+            *self.get_mut() = M::decode(&*message?).map_err(|_| unreadable())?;
+            Ok(self)
+        };
+        Box::pin(harmed.map(put))
+    }
+}
+
+/// Does to an encoded message what faults do to answers; not generic, because each method would have its own.
+fn harm_message(
+    mut message: Vec<u8>,
+    faults: Vec<Arc<Fault>>,
+) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
+    Box::pin(async move {
+        for fault in faults {
             if let Some(change) = fault.wrong_data() {
-                let wrong = changed(change, &self.get_ref().encode_to_vec())?;
-                *self.get_mut() = M::decode(&*wrong).map_err(|_| unreadable())?;
+                message = changed(change, &message)?;
             }
             if let Some(pace) = fault.slow_body() {
-                tokio::time::sleep(slow_duration(self.get_ref().encoded_len(), pace)).await;
+                tokio::time::sleep(slow_duration(message.len(), pace)).await;
             }
             fault.drop_answer()?;
-            Ok(self)
-        })
-    }
+        }
+        Ok(message)
+    })
 }
 
 /// Makes a wrong message of a right one.
@@ -160,14 +183,12 @@ where
         }
         if injection.after.is_none() {
             let reply = ready!(this.inner.poll(cx))?;
-            let (faults, path) = (std::mem::take(&mut injection.faults), injection.path.clone());
-            injection.after = Some(Box::pin(async move {
-                let mut reply = reply;
-                for fault in faults {
-                    reply = reply.harm(&path, fault).await?;
-                }
-                Ok(reply)
-            }));
+            injection.faults.retain(|fault| fault.harms_answers());
+            if injection.faults.is_empty() {
+                return Poll::Ready(Ok(reply));
+            }
+            let path = std::mem::take(&mut injection.path);
+            injection.after = Some(reply.harm(path, std::mem::take(&mut injection.faults)));
         }
         let Some(after) = &mut injection.after else { return Poll::Pending };
         after.as_mut().poll(cx)

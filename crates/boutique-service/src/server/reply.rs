@@ -62,20 +62,24 @@ impl Fragile for WireReply {
         Some(Self { response, is_http: true, outcome: Outcome::default() })
     }
 
-    fn harm(self, path: &str, fault: Arc<Fault>) -> BoxFuture<'static, Result<Self, Status>> {
-        let path = path.to_owned();
+    fn harm(
+        mut self,
+        path: String,
+        faults: Vec<Arc<Fault>>,
+    ) -> BoxFuture<'static, Result<Self, Status>> {
         Box::pin(async move {
-            let mut reply = self;
-            if let Some(change) = fault.wrong_data()
-                && reply.outcome.cause.is_none()
-            {
-                reply.response = with_message(&path, reply.response, change).await?;
+            for fault in faults {
+                if let Some(change) = fault.wrong_data()
+                    && self.outcome.cause.is_none()
+                {
+                    self.response = with_message(&path, self.response, change).await?;
+                }
+                if let Some(pace) = fault.slow_body() {
+                    self.response = self.response.map(|body| Body::new(SlowBody::new(body, pace)));
+                }
+                fault.drop_answer()?;
             }
-            if let Some(pace) = fault.slow_body() {
-                reply.response = reply.response.map(|body| Body::new(SlowBody::new(body, pace)));
-            }
-            fault.drop_answer()?;
-            Ok(reply)
+            Ok(self)
         })
     }
 }
