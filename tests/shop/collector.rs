@@ -1,9 +1,16 @@
-//! An OTLP receiver in this process: takes spans the way a collector does, and keeps them.
+//! An OTLP receiver in this process: takes spans and metrics the way a collector does, and keeps them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use boutique_proto::Handlers;
 use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn};
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -12,6 +19,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics};
 use tonic::{Request, Response, Status};
 
 /// One span as it arrived.
@@ -34,6 +42,7 @@ pub(crate) struct Span {
 #[derive(Clone, Default)]
 pub(crate) struct Collector {
     spans: Arc<Mutex<Vec<Span>>>,
+    metrics: Arc<Mutex<Vec<ResourceMetrics>>>,
     /// Everything received, printed, for a scan.
     raw: Arc<Mutex<String>>,
 }
@@ -48,7 +57,8 @@ impl Collector {
     pub(crate) async fn start_at(address: &str) -> anyhow::Result<(Self, ServerHandle)> {
         let collector = Self::default();
         let service = ServiceSpec::unlisted("collector", "COLLECTOR_SERVICE_ADDR");
-        let app = Router::grpc((TraceServiceServer::new(collector.clone()), Handlers::default()));
+        let app = Router::grpc((TraceServiceServer::new(collector.clone()), Handlers::default()))
+            .add_grpc((MetricsServiceServer::new(collector.clone()), Handlers::default()));
         let (host, port) = address.rsplit_once(':').unwrap();
         let env = Env::from([("LISTEN_ADDR", host), ("PORT", port)]);
         let running = spawn(service, &env, &Registry::default(), app).await?;
@@ -67,6 +77,17 @@ impl Collector {
         traces.into_iter().map(of).collect()
     }
 
+    /// The metrics of a service as it sent them last, by name.
+    pub(crate) fn metrics(&self, service: &str) -> BTreeMap<String, Metric> {
+        let received = self.metrics.lock().unwrap();
+        let own = received.iter().filter(|metrics| {
+            let resource = metrics.resource.as_ref().unwrap();
+            text(&resource.attributes, "service.name").as_deref() == Some(service)
+        });
+        let metrics = own.flat_map(|own| &own.scope_metrics).flat_map(|scope| &scope.metrics);
+        metrics.map(|metric| (metric.name.clone(), metric.clone())).collect()
+    }
+
     pub(crate) fn raw(&self) -> String {
         self.raw.lock().unwrap().clone()
     }
@@ -77,6 +98,19 @@ fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
     let found = attributes.iter().find(|pair| pair.key == key)?;
     let Value::StringValue(text) = found.value.as_ref()?.value.as_ref()? else { return None };
     Some(text.clone())
+}
+
+#[tonic::async_trait]
+impl MetricsService for Collector {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let request = request.into_inner();
+        self.raw.lock().unwrap().push_str(&format!("{request:?}\n"));
+        self.metrics.lock().unwrap().extend(request.resource_metrics);
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
 }
 
 #[tonic::async_trait]

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use boutique_proto::services::SERVICES;
 use boutique_test::{Processes, Prometheus, RedisServer, Visitor, settings};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -70,6 +73,53 @@ fn lint(text: &str) -> anyhow::Result<String> {
     let is_news =
         |line: &&str| !(line.starts_with("process_") && line.contains("\"_count\" suffix"));
     Ok(said.lines().filter(is_news).collect())
+}
+
+#[tokio::test]
+async fn collector_is_sent_what_prometheus_reads() -> anyhow::Result<()> {
+    let (collector, address, _running) = Collector::start().await?;
+    let settings = settings([
+        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("COLLECTOR_SERVICE_ADDR", address.as_str()),
+        // The last ones are sent at the end.
+        ("OTEL_METRIC_EXPORT_INTERVAL", "3600000"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod.name=shop-1"),
+    ]);
+    let mut shop = Processes::one(&settings).await?;
+    shop.visitor.add("OLJCESPC7Z", 2).await;
+    assert_eq!(shop.visitor.check_out(&[]).await.status, 200);
+    shop.stop().await?;
+
+    let checkout = collector.metrics("checkoutservice");
+    let Some(Data::Sum(orders)) = &checkout["shop.orders"].data else { panic!("no sum") };
+    let value = orders.data_points[0].value.as_ref().unwrap();
+    assert_eq!(*value, number_data_point::Value::AsDouble(1.0));
+    let Some(Data::Histogram(calls)) = &checkout["rpc.client.call.duration"].data else {
+        panic!("no histogram")
+    };
+    let peers = calls.data_points.iter().flat_map(|point| &point.attributes);
+    assert!(peers.clone().any(|pair| pair.key == "service.peer.name"));
+    let codes = peers.filter(|pair| pair.key == "rpc.response.status_code");
+    assert!(codes.count() >= 6);
+    for point in &calls.data_points {
+        assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
+        assert_eq!(point.bucket_counts.iter().sum::<u64>(), point.count);
+    }
+    assert!(collector.metrics("boutique").contains_key("process.cpu.time"));
+    assert!(collector.raw().contains("shop-1"));
+    // Under its name in OpenTelemetry, each metric that has samples here.
+    let services = SERVICES.iter().map(|spec| spec.name).chain(["boutique"]);
+    let sent: BTreeSet<String> = services
+        .flat_map(|service| collector.metrics(service).into_values())
+        .map(|metric| metric.name.replace('.', "_"))
+        .collect();
+    let rest = ["", "_seconds", "_bytes", "_total", "_seconds_total"];
+    for name in &sent {
+        let is_documented = rest.iter().any(|rest| documented().contains(&format!("{name}{rest}")));
+        assert!(is_documented, "{name}");
+    }
+    assert!(sent.len() > 30, "{sent:?}");
+    Ok(())
 }
 
 #[tokio::test]

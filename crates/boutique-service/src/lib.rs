@@ -11,6 +11,7 @@
 mod admin;
 mod cache;
 mod client;
+mod collector;
 mod compression;
 mod context;
 mod env;
@@ -27,6 +28,7 @@ mod net;
 mod operation;
 mod overload;
 mod propagation;
+mod push;
 mod registry;
 mod run;
 mod serve;

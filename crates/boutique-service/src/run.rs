@@ -20,6 +20,7 @@ use crate::client::{channel, set_worker};
 use crate::env::{Env, EnvError};
 use crate::listen::ListenAddress;
 use crate::log;
+use crate::push;
 use crate::registry::Registry;
 use crate::serve::{ServerHandle, spawn};
 use crate::server::{Check, Router};
@@ -95,6 +96,7 @@ fn try_run_all(
     serving.push(runtime.handle().clone());
     registry.metrics().add_process(name, serving, log::dropped_lines);
     admin::start(&env, &registry, current_thread, over.clone())?;
+    let pushing = push::start(&env, registry.metrics(), current_thread, over.clone())?;
     log::defer_writes();
     let outcome = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -129,6 +131,9 @@ fn try_run_all(
     });
     log::flush();
     over.cancel();
+    if let Some(pushing) = pushing {
+        let _ = pushing.join();
+    }
     // A name look-up or an export may hang in a blocking thread; the process does not wait for it.
     runtime.shutdown_background();
     outcome

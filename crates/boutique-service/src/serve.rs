@@ -17,6 +17,7 @@ use crate::grpc;
 use crate::listen::ListenAddress;
 use crate::memory;
 use crate::metrics::ServiceMetrics;
+use crate::push;
 use crate::registry::Registry;
 use crate::server::{ConnectionLimits, Endpoint, Health, Listener, Router, Shutdown, accept};
 use crate::trace::ServiceTracer;
@@ -116,7 +117,7 @@ async fn start(
     let context = ServiceContext {
         name: spec.name,
         tracer: ServiceTracer::from_env(spec.name, env, router.is_http())?,
-        metrics: admin::is_wanted(env).then(|| {
+        metrics: (admin::is_wanted(env) || push::is_wanted(env)).then(|| {
             let methods = router.methods();
             ServiceMetrics::new(registry.metrics(), spec.name, router.is_http(), &methods)
         }),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::counter::Counter as PrometheusCounter;
 use prometheus_client::metrics::exemplar::HistogramWithExemplars;
@@ -14,7 +16,8 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::labels::{Exemplar, Labels, of_service};
-use super::process::Process;
+use super::otlp;
+use super::process::{self, Process};
 
 /// The upper bounds of the buckets of a duration, in seconds: 50 µs, which a call inside the process takes, to the longest
 /// deadline of a page.
@@ -99,6 +102,25 @@ impl Metrics {
         written
     }
 
+    /// Makes the request of an export of all metrics over OTLP; `resource` makes the attributes of a service's resource.
+    pub(crate) fn to_otlp(
+        &self,
+        resource: impl Fn(&str) -> Vec<(String, String)>,
+        started: SystemTime,
+    ) -> ExportMetricsServiceRequest {
+        let text = self.encode(Format::OpenMetrics);
+        let names = self.names().into_iter().map(|name| (snake(name), name)).collect();
+        otlp::request(&text, &names, resource, (started, SystemTime::now()))
+    }
+
+    /// The names of all families, as OpenTelemetry has them.
+    fn names(&self) -> Vec<&'static str> {
+        let families = self.lock();
+        let Families { histograms, counters, gauges, .. } = &*families;
+        let own = histograms.keys().chain(counters.keys()).chain(gauges.keys());
+        own.copied().chain(process::NAMES).collect()
+    }
+
     /// Durations in seconds, by OpenTelemetry's name without a unit.
     pub(super) fn histograms(&self, name: &'static str, help: &'static str) -> Histograms {
         let mut families = self.lock();
@@ -150,6 +172,6 @@ fn register<F: Default + Clone + Metric>(registry: &mut Registry, name: &str, he
 }
 
 /// Returns a name of OpenTelemetry as Prometheus has it.
-fn snake(name: &str) -> String {
+pub(super) fn snake(name: &str) -> String {
     name.replace('.', "_")
 }

@@ -4,6 +4,7 @@
 mod families;
 mod labels;
 mod meter;
+mod otlp;
 mod process;
 mod service;
 

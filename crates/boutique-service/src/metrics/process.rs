@@ -23,6 +23,22 @@ pub(super) struct Process {
     started: Instant,
 }
 
+/// The names of its metrics in OpenTelemetry.
+pub(super) const NAMES: [&str; 12] = [
+    "process.cpu.time",
+    "process.memory.usage",
+    "process.memory.virtual",
+    "process.unix.file_descriptor.count",
+    "process.thread.count",
+    "process.uptime",
+    "tokio.workers",
+    "tokio.tasks.alive",
+    "tokio.queue.depth",
+    "tokio.worker.busy.duration",
+    "tokio.worker.parks",
+    "log.lines.dropped",
+];
+
 /// One value.
 enum Value {
     Counter(f64),

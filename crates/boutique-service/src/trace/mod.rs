@@ -17,12 +17,10 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider,
 
 use self::export::{ErrorsToo, Outage, Watched};
 use self::sampler::sampler;
+use crate::collector;
 use crate::env::{Env, EnvError};
-use crate::net::Target;
 use crate::propagation::{Formats, TraceContext};
 
-/// The port of OTLP over gRPC.
-const COLLECTOR_PORT: u16 = 4317;
 /// The bound of the last export of a process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -70,14 +68,8 @@ impl ServiceTracer {
             return Ok(None);
         }
         let mut exporter = SpanExporter::builder().with_tonic();
-        if let Some(collector) = env.get("COLLECTOR_SERVICE_ADDR") {
-            let wrong = |problem| EnvError::new("COLLECTOR_SERVICE_ADDR", problem);
-            let target = Target::parse(collector, Some(COLLECTOR_PORT))
-                .ok_or_else(|| wrong("must be host[:port]"))?;
-            if target.is_tls {
-                Err(wrong("must be reached without TLS: spans are exported in plain text"))?;
-            }
-            exporter = exporter.with_endpoint(format!("http://{}", target.authority));
+        if let Some(collector) = collector::address(env)? {
+            exporter = exporter.with_endpoint(collector);
         }
         let exporter = exporter
             .build()
