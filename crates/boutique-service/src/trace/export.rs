@@ -14,30 +14,52 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanExporter,
 /// The interval of the requests that are recorded while the collector takes no spans, to find out whether it does again.
 const TRIAL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The time after which an export that is under way counts as an outage: what is recorded meanwhile only fills a queue.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Whether the collector takes the spans of a service.
 #[derive(Debug)]
 pub(super) struct Outage {
     service: String,
     is_out: AtomicBool,
     began: Instant,
+    /// The time of the export under way, in milliseconds since `began`, or [`NONE`].
+    exporting_since: AtomicU64,
     /// The time of the next trial, in milliseconds since `began`.
     next_trial: AtomicU64,
 }
 
+const NONE: u64 = u64::MAX;
+
 impl Outage {
     pub(super) fn new(service: &str) -> Self {
-        let (is_out, next_trial) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { service: service.to_owned(), is_out, began: Instant::now(), next_trial }
+        Self {
+            service: service.to_owned(),
+            is_out: AtomicBool::new(false),
+            began: Instant::now(),
+            exporting_since: AtomicU64::new(NONE),
+            next_trial: AtomicU64::new(0),
+        }
+    }
+
+    /// The milliseconds since it was made.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(NONE - 1)
     }
 
     /// Returns true if a request is worth recording: the collector takes spans, or one is due to try.
     pub(super) fn is_worth_it(&self) -> bool {
-        if !self.is_out.load(Ordering::Relaxed) {
+        let exporting_since = self.exporting_since.load(Ordering::Relaxed);
+        let is_out = self.is_out.load(Ordering::Relaxed);
+        if !is_out && exporting_since == NONE {
             return true;
         }
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let (now, due) = (millis(self.began.elapsed()), self.next_trial.load(Ordering::Relaxed));
-        let next = now.saturating_add(millis(TRIAL_INTERVAL));
+        let now = self.now();
+        if !is_out && now.saturating_sub(exporting_since) < PATIENCE.as_millis() as u64 {
+            return true;
+        }
+        let due = self.next_trial.load(Ordering::Relaxed);
+        let next = now + TRIAL_INTERVAL.as_millis() as u64;
         now >= due
             && self
                 .next_trial
@@ -70,7 +92,9 @@ pub(super) struct Watched<E> {
 
 impl<E: SpanExporter> SpanExporter for Watched<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.outage.exporting_since.store(self.outage.now(), Ordering::Relaxed);
         let result = self.exporter.export(batch).await;
+        self.outage.exporting_since.store(NONE, Ordering::Relaxed);
         self.outage.note(result.is_err());
         result
     }
