@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use boutique_proto::services::SERVICES;
 use boutique_test::{Fault, FaultyProxy, Processes, Prometheus, RedisServer, settings};
 
 fn read(path: &str) -> String {
@@ -26,6 +27,36 @@ fn every_alert_has_a_case_and_a_runbook() {
         let output = Command::new("promtool").args(command).current_dir(folder).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn profile_of_compose_scrapes_every_service_with_pinned_images() {
+    let config = read("observability/compose/prometheus.yaml");
+    for service in SERVICES {
+        assert!(config.contains(&format!("- {}:9464\n", service.name)), "{}", service.name);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("prometheus.yaml"), config).unwrap();
+    std::fs::write(folder.path().join("rules.yaml"), read("observability/rules.yaml")).unwrap();
+    let mut promtool = Command::new("promtool");
+    let output =
+        promtool.args(["check", "config", "prometheus.yaml"]).current_dir(&folder).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let compose = read("compose.yaml");
+    let images = compose.lines().filter_map(|line| line.trim().strip_prefix("image: docker.io/"));
+    let images: Vec<_> = images.collect();
+    assert_eq!(images.len(), 4, "{images:?}");
+    for image in images {
+        let digest = image.split_once("@sha256:").unwrap().1;
+        assert!(digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()), "{image}");
+    }
+    // What is mounted is there.
+    for mount in after(&compose, "- ./").iter().chain(&after(&compose, "\"./")) {
+        let path = mount.split(':').next().unwrap();
+        assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists(), "{path}");
     }
 }
 
