@@ -61,9 +61,8 @@ fn methods(service: &Service, code: &mut String) -> std::fmt::Result {
     let handler = format!("super::{module}_server::{name}");
     let (mut inserts, mut calls) = (String::new(), String::new());
     // A type of this package by its name, one of another package by its path.
-    let path = |name: &str| match name.starts_with("crate") {
-        true => name.to_owned(),
-        false => format!("super::{name}"),
+    let path = |name: &str| {
+        if name.starts_with("crate") { name.to_owned() } else { format!("super::{name}") }
     };
     writeln!(code, "/// `{package}.{proto_name}`.\npub mod {module} {{")?;
     let unary =

@@ -333,9 +333,10 @@ async fn the_assistant_and_the_packaging_service_are_asked_where_they_are() -> a
             let mut request = vec![0; 4096];
             let length = stream.read(&mut request).await.unwrap_or_default();
             let request = String::from_utf8_lossy(&request[..length]).into_owned();
-            let body = match request.starts_with("GET /6E92ZMYYFZ ") {
-                true => r#"{"weight": 0.4, "width": 9.5, "height": 10, "depth": 9.5}"#,
-                false => r#"{"content": "Try [6E92ZMYYFZ]"}"#,
+            let body = if request.starts_with("GET /6E92ZMYYFZ ") {
+                r#"{"weight": 0.4, "width": 9.5, "height": 10, "depth": 9.5}"#
+            } else {
+                r#"{"content": "Try [6E92ZMYYFZ]"}"#
             };
             let head = format!(
                 "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",

@@ -199,10 +199,15 @@ pub(crate) struct Lost(#[source] pub(crate) Option<BoxError>);
 #[error("the call was not processed")]
 pub(crate) struct NotProcessed(#[source] pub(crate) Option<BoxError>);
 
-/// Notes that the call with this status was certainly never processed.
-pub(crate) fn not_processed(mut status: Status) -> Status {
-    status.set_source(Arc::new(NotProcessed(None)));
+/// Adds what a status comes from, for the log of this process; it crosses no wire.
+pub fn with_source(mut status: Status, source: impl StdError + Send + Sync + 'static) -> Status {
+    status.set_source(Arc::new(source));
     status
+}
+
+/// Notes that the call with this status was certainly never processed.
+pub(crate) fn not_processed(status: Status) -> Status {
+    with_source(status, NotProcessed(None))
 }
 
 /// Takes back what [`not_processed`] notes: an earlier attempt of the call may have been processed.

@@ -45,7 +45,7 @@ pub use crate::client::{Channel, channel, client, read_timeout};
 pub use crate::context::{detach, request_id, time_left, trace_id, with_deadline};
 pub use crate::env::{Env, EnvError, Secret, parse_duration};
 pub use crate::file::read_text;
-pub use crate::grpc::{is_unanswered, status_of, was_not_processed};
+pub use crate::grpc::{is_unanswered, status_of, was_not_processed, with_source};
 pub use crate::idempotency::IdempotencyKey;
 pub use crate::layers::{Outcome, already_logged};
 pub use crate::metrics::{Counter, CounterBy, Gauge, Meter};

@@ -113,10 +113,8 @@ impl Target {
         };
         let HostPort { host, port } = HostPort::parse(rest.trim_end_matches('/'))?;
         let port = port.or(default_port)?;
-        let authority = match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        };
+        let authority =
+            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         Some(Self { authority: authority.parse().ok()?, is_tls })
     }
 }

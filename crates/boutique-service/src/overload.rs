@@ -2,10 +2,11 @@
 //! pause of the process lasts. Then the thread takes on as many requests as it has time for. Requests that wait for
 //! another service do not count.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use boutique_proto::services::Criticality;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
@@ -49,7 +50,7 @@ pub(crate) fn is_overloaded() -> bool {
 }
 
 fn lock(gate: &Mutex<Gate>) -> MutexGuard<'_, Gate> {
-    gate.lock().unwrap_or_else(PoisonError::into_inner)
+    gate.lock()
 }
 
 /// Returns the time that this thread has run.

@@ -224,9 +224,10 @@ impl ServerHandle {
 
 /// The health of a service that is ready: NOT_SERVING where a fault says so.
 fn status(context: &ServiceContext) -> ServingStatus {
-    match context.faults.as_ref().is_some_and(ServiceFaults::is_unready) {
-        true => ServingStatus::NotServing,
-        false => ServingStatus::Serving,
+    if context.faults.as_ref().is_some_and(ServiceFaults::is_unready) {
+        ServingStatus::NotServing
+    } else {
+        ServingStatus::Serving
     }
 }
 

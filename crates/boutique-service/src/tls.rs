@@ -4,9 +4,10 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
@@ -125,7 +126,7 @@ impl Tls {
 
     /// The configurations, made anew where a file has changed. Where the new content is unusable, they stay.
     fn configs(&self) -> Result<Configs, EnvError> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         let current = match &mut *current {
             Some(current) => current,
             none => none.insert(Current::read(&self.files)?),

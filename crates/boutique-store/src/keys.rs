@@ -1,11 +1,12 @@
 //! The idempotency keys that a service has seen, each with a record of its effect.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boutique_proto::ext::Effect;
-use boutique_service::{Env, EnvError};
+use boutique_service::{Env, EnvError, with_source};
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use prost::Message as _;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
@@ -81,7 +82,7 @@ pub enum EffectError {
 
 impl From<EffectError> for Status {
     fn from(error: EffectError) -> Self {
-        let mut status = match &error {
+        let status = match &error {
             EffectError::Store(StoreError::Unreachable(_) | StoreError::Full) => {
                 Self::unavailable(error.to_string())
             }
@@ -92,8 +93,7 @@ impl From<EffectError> for Status {
                 Self::failed_precondition(error.to_string())
             }
         };
-        status.set_source(Arc::new(error));
-        status
+        with_source(status, error)
     }
 }
 
@@ -235,7 +235,7 @@ fn decode(stored: Bytes) -> Result<Effect, StoreError> {
 type Keys = Cache<String, Record, Size>;
 
 fn lock(cache: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
-    cache.lock().unwrap_or_else(PoisonError::into_inner)
+    cache.lock()
 }
 
 fn live(cache: &mut Keys, key: &str) -> Option<Bytes> {

@@ -64,11 +64,11 @@ pub(crate) fn choose<'a>(
         .take(MAX_KEYS)
         .flat_map(|key| ADS.into_iter().filter(move |ad| ad.context == key))
         .collect();
-    match suiting.is_empty() {
+    if suiting.is_empty() {
         // Upstream draws with replacement, so both may be the same.
-        true => (0..RANDOM_ADS).map(|_| ADS[rng.random_range(0..ADS.len())]).collect(),
-        false => suiting,
+        return (0..RANDOM_ADS).map(|_| ADS[rng.random_range(0..ADS.len())]).collect();
     }
+    suiting
 }
 
 #[cfg(test)]

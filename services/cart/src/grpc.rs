@@ -5,7 +5,7 @@ use std::sync::Arc;
 use boutique_proto::cart_service_server::CartService;
 use boutique_proto::ext::{self, CART_VERSION, RemoveItemsRequest};
 use boutique_proto::{AddItemRequest, Cart, CartItem, Empty, EmptyCartRequest, GetCartRequest};
-use boutique_service::{Counter, IdempotencyKey, Meter};
+use boutique_service::{Counter, IdempotencyKey, Meter, with_source};
 use boutique_store::StoreError;
 use tonic::{Request, Response, Status};
 
@@ -113,7 +113,7 @@ impl From<Refusal> for Status {
 
 impl From<CartError> for Status {
     fn from(error: CartError) -> Self {
-        let mut status = match &error {
+        let status = match &error {
             CartError::Refused(refusal) => return (*refusal).into(),
             CartError::Store(StoreError::Unreachable(_) | StoreError::Full) => {
                 Self::unavailable("Can't access cart storage.")
@@ -122,7 +122,6 @@ impl From<CartError> for Status {
                 Self::internal("Can't read the stored cart.")
             }
         };
-        status.set_source(Arc::new(error));
-        status
+        with_source(status, error)
     }
 }

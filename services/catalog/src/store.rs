@@ -2,13 +2,14 @@
 //! the service runs. A file that went bad changes nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use boutique_money::Money;
 use boutique_proto::ListProductsResponse;
 use boutique_service::{EnvError, read_text};
+use parking_lot::RwLock;
 use prost::Message as _;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -71,14 +72,14 @@ impl Store {
             // Reading blocks, and a large list takes its time.
             let _ = tokio::task::spawn_blocking(move || store.reload()).await;
         }
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.read().clone()
     }
 
     fn reload(&self) {
         let Some(path) = &self.file else { return };
         match read(path) {
             Ok(stock) => {
-                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                let mut current = self.current.write();
                 *current = Arc::new(stock);
             }
             Err(error) => {

@@ -174,13 +174,12 @@ async fn signals_switch_reading_on_every_call_and_a_bad_file_changes_nothing() -
         });
     }
     let mut writes = 0;
-    while let Some(finished) = match readers.is_empty() {
-        true => None,
-        false => tokio::select! {
+    while !readers.is_empty() {
+        let finished = tokio::select! {
             finished = readers.join_next() => finished,
             () = tokio::time::sleep(Duration::from_micros(200)) => Some(Ok(Ok(()))),
-        },
-    } {
+        };
+        let Some(finished) = finished else { break };
         finished??;
         write(&path, if writes % 2 == 0 { "even" } else { "odd" });
         writes += 1;

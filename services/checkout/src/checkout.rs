@@ -1,7 +1,7 @@
 //! Places orders: from the request to the answer, for the first request with a key and for those that repeat it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use boutique_proto::ext::{ORDER_ID, OrderState, StoredOrder};
@@ -10,6 +10,7 @@ use boutique_service::{
     IdempotencyKey, Meter, Stopping, already_logged, detach, linked_span, span, time_left,
 };
 use boutique_store::{EffectError, StoreError};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Code, Status};
 use tracing::{error, info};
@@ -61,7 +62,7 @@ impl Working {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -6,7 +6,7 @@ use boutique_proto::{
     TypedClient as _, cart_service, currency_service, email_service, payment_service,
     product_catalog_service, shipping_service,
 };
-use boutique_service::{Channel, Env, EnvError, Registry, channel, client};
+use boutique_service::{Channel, Env, EnvError, Registry, channel, client, with_source};
 use tonic::{Code, Status};
 
 /// A client of each service; cheap to clone.
@@ -69,9 +69,7 @@ pub(crate) fn wrap_with_message(attempt: &str, cause: Status) -> Status {
 }
 
 fn with_cause(code: Code, text: String, cause: Status) -> Status {
-    let mut status = Status::new(code, text);
-    status.set_source(std::sync::Arc::new(cause));
-    status
+    with_source(Status::new(code, text), cause)
 }
 
 /// Formats a status as Go does, and so upstream's services.

@@ -66,9 +66,10 @@ pub(crate) async fn advance(
                 Charged::Made(transaction_id) => Ok(Outcome::Charged(transaction_id)),
                 Charged::Refused(status) => {
                     let is_forgotten = store.forget(&entry).await?;
-                    return Ok(match is_forgotten {
-                        true => Progress::Refused(status),
-                        false => Progress::TakenOver,
+                    return Ok(if is_forgotten {
+                        Progress::Refused(status)
+                    } else {
+                        Progress::TakenOver
                     });
                 }
                 // The next turn finds out.

@@ -1,7 +1,7 @@
 //! The inbound gRPC adapter: a message, the confirmation rendered from it, and its delivery.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use askama::Template;
@@ -9,9 +9,10 @@ use boutique_proto::email_service_server::EmailService;
 use boutique_proto::{
     Empty, OrderItem, OrderResult, SendOrderConfirmationRequest, required_amount,
 };
-use boutique_service::{CounterBy, IdempotencyKey, Meter, detach};
+use boutique_service::{CounterBy, IdempotencyKey, Meter, detach, with_source};
 use boutique_store::{EffectError, Fingerprint, KeyStore};
 use lettre::Address;
+use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
 
@@ -68,10 +69,8 @@ impl EmailService for Email {
         let order = order.ok_or_else(|| Status::invalid_argument("order is missing"))?;
         let confirmation = confirmation(order);
         let mail = render(&confirmation).map_err(|error| {
-            let mut status =
-                Status::internal("An error occurred when preparing the confirmation mail.");
-            status.set_source(std::sync::Arc::new(error));
-            status
+            let text = "An error occurred when preparing the confirmation mail.";
+            with_source(Status::internal(text), error)
         })?;
         let (delivery, order_id) = (self.delivery.clone(), confirmation.order_id);
         let Some(key) = key else {
@@ -132,7 +131,7 @@ impl Sending {
     /// Waits until no other call sends the confirmation of this key.
     async fn turn(&self, key: &IdempotencyKey) -> OwnedMutexGuard<()> {
         let lock = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.0.lock();
             all.retain(|_, lock| lock.strong_count() > 0);
             let lock = all.get(key).and_then(Weak::upgrade).unwrap_or_default();
             all.insert(key.clone(), Arc::downgrade(&lock));
@@ -176,7 +175,7 @@ fn amount(wire: Option<&boutique_proto::Money>) -> Option<String> {
 
 impl From<DeliveryError> for Status {
     fn from(error: DeliveryError) -> Self {
-        let mut status = match error {
+        let status = match error {
             // Upstream's words.
             DeliveryError::Send(_) => {
                 Self::unavailable("An error occurred when sending the email.")
@@ -185,7 +184,6 @@ impl From<DeliveryError> for Status {
                 Self::internal("An error occurred when preparing the confirmation mail.")
             }
         };
-        status.set_source(std::sync::Arc::new(error));
-        status
+        with_source(status, error)
     }
 }

@@ -1,10 +1,11 @@
 //! A copy of the catalog, for the pages of a time in which it does not answer.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boutique_money::Money;
 use boutique_proto::Product;
+use parking_lot::{Mutex, MutexGuard};
 
 /// The oldest copy that is shown.
 const MAX_AGE: Duration = Duration::from_secs(10 * 60);
@@ -56,7 +57,7 @@ impl CatalogCopy {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -4,10 +4,8 @@
 pub(crate) mod form;
 pub(crate) mod picture;
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash as _, Hasher as _};
-
 use boutique_money::{CurrencyCode, Money};
+use ring::digest::{SHA256, digest};
 
 /// The currencies in the menu, as upstream has them; others that have a rate may be chosen too.
 const MENU: [&str; 6] = ["USD", "EUR", "CAD", "JPY", "GBP", "TRY"];
@@ -65,9 +63,8 @@ pub(crate) fn is_session(id: &str) -> bool {
 
 /// Twelve digits that tell sessions apart without giving them away.
 pub(crate) fn short_hash(session: &str) -> String {
-    let mut hasher = DefaultHasher::new();
-    session.hash(&mut hasher);
-    format!("{:012x}", hasher.finish() >> 16)
+    let digest = digest(&SHA256, session.as_bytes());
+    digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns the path with every `//`, `.` and `..` resolved and every needless percent-encoding decoded (RFC 3986, 6.2.2),

@@ -2,6 +2,7 @@
 
 use boutique_proto::recommendation_service_server::RecommendationService;
 use boutique_proto::{ListRecommendationsRequest, ListRecommendationsResponse};
+use boutique_service::with_source;
 use tonic::{Code, Request, Response, Status};
 
 use crate::clients::Catalog;
@@ -26,9 +27,7 @@ impl RecommendationService for Recommendation {
         let ids = self.catalog.ids().await.map_err(|cause| {
             let is_busy = cause.code() == Code::ResourceExhausted;
             let code = if is_busy { Code::ResourceExhausted } else { Code::Unavailable };
-            let mut status = Status::new(code, "cannot list the products");
-            status.set_source(std::sync::Arc::new(cause));
-            status
+            with_source(Status::new(code, "cannot list the products"), cause)
         })?;
         let seen = &request.get_ref().product_ids;
         let product_ids = domain::suggest(&ids, seen, &mut rand::rng());

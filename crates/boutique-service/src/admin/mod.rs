@@ -3,7 +3,7 @@
 
 mod faults;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -11,6 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use bytes::Bytes;
 use http::{HeaderMap, header};
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -119,7 +120,7 @@ impl Written {
 
     /// Returns the metrics as text, at most 100 ms old: so many readers cost little more than one.
     fn text(&self, format: Format) -> Bytes {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         let last = &mut last[usize::from(format == Format::OpenMetrics)];
         let fresh = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH_FOR);
         if let Some((_, text)) = fresh {

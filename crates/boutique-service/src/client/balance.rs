@@ -2,12 +2,13 @@
 //! are connected and answer. It is always ready: where no endpoint answers, calls fail at once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 use tonic::{Response, Status};
@@ -259,7 +260,7 @@ impl Balance {
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {
-        self.0.members.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.members.lock()
     }
 }
 

@@ -1,11 +1,11 @@
 //! A fault that can be switched: when it is on, the requests that it is for, and what it does before and after them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use boutique_proto::WrongData;
 use http::Method;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
@@ -68,9 +68,9 @@ impl Fault {
     /// Switches it on, from now, or off, which gives back the memory that it took.
     pub(super) fn switch(&self, on: bool) {
         self.is_enabled.store(on, Ordering::Relaxed);
-        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = SystemTime::now();
+        *self.since.lock() = SystemTime::now();
         if !on {
-            self.memory.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.memory.lock().clear();
         }
     }
 
@@ -87,7 +87,7 @@ impl Fault {
         if from.is_none() && until.is_none() {
             return true;
         }
-        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *self.since.lock();
         let now = SystemTime::now();
         from.is_none_or(|from| from.has_come(since, now))
             && !until.is_some_and(|until| until.has_come(since, now))
@@ -138,7 +138,7 @@ impl Fault {
         if let Some(bytes) = action.memory {
             // Written to, so that the system has to provide it.
             let taken = vec![1; bytes];
-            self.memory.lock().unwrap_or_else(PoisonError::into_inner).push(taken);
+            self.memory.lock().push(taken);
         }
         if let Some(delay) = &action.delay {
             tokio::time::sleep(delay.at(fastrand::f64())).await;
@@ -184,9 +184,7 @@ impl Fault {
 
     /// The error of a request whose connection is closed.
     fn dropped(&self) -> Status {
-        let mut status = Status::unavailable(self.message());
-        status.set_source(std::sync::Arc::new(Dropped));
-        status
+        grpc::with_source(Status::unavailable(self.message()), Dropped)
     }
 
     fn message(&self) -> String {

@@ -11,10 +11,11 @@ mod values;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -111,7 +112,7 @@ impl Faults {
     }
 
     fn current(&self) -> Arc<Vec<Arc<Fault>>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.read().clone()
     }
 
     /// Returns the faults that a service has now.
@@ -127,7 +128,7 @@ impl Faults {
     }
 
     fn set(&self, specs: Vec<Spec>) {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = self.own.lock().clone();
         self.put(specs.into_iter().map(|spec| Arc::new(Fault::new(spec))).chain(own).collect());
     }
 
@@ -136,7 +137,7 @@ impl Faults {
             let state = if fault.is_enabled() { "on" } else { "off" };
             tracing::warn!(fault.name = fault.name(), "the fault {} is {state}", fault.name());
         }
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(faults);
+        *self.current.write() = Arc::new(faults);
         self.changed();
     }
 
@@ -181,7 +182,7 @@ impl Faults {
     fn add(&self, service: &'static str, own: Option<Spec>) -> Switches {
         if let Some(spec) = own {
             let fault = Arc::new(Fault::new(spec));
-            self.own.lock().unwrap_or_else(PoisonError::into_inner).push(fault.clone());
+            self.own.lock().push(fault.clone());
             self.put(self.current().iter().cloned().chain([fault]).collect());
         }
         let switches = Switches { service, has_any: Arc::default(), reads_headers: Arc::default() };
@@ -191,14 +192,14 @@ impl Faults {
         switches
     }
 
-    fn lock_services(&self) -> std::sync::MutexGuard<'_, Vec<Switches>> {
-        self.services.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_services(&self) -> MutexGuard<'_, Vec<Switches>> {
+        self.services.lock()
     }
 
     /// Reads the file again if it has changed, and does what is due.
     fn refresh(&self) {
         let read = self.file.as_ref().and_then(|file| {
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut file = file.lock();
             if file.checked.elapsed() < CHECK_INTERVAL {
                 return None;
             }
@@ -229,7 +230,7 @@ impl Faults {
                 && fault.is_on()
         });
         let wanted = own.map(|fault| fault.spec.action.busy_threads).sum();
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut busy = self.busy.lock();
         while busy.len() > wanted {
             if let Some(ended) = busy.pop() {
                 ended.store(true, Ordering::Relaxed);
@@ -253,7 +254,7 @@ impl Faults {
 
 impl Drop for Faults {
     fn drop(&mut self) {
-        for ended in self.busy.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        for ended in self.busy.get_mut() {
             ended.store(true, Ordering::Relaxed);
         }
     }

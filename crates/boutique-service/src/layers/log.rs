@@ -9,6 +9,7 @@ use tower::{Layer, Service};
 
 use super::request::{Observed, Observer, is_server_error};
 use super::{Ending, Reply, Request, RequestInfo};
+use crate::grpc::with_source;
 
 /// Adds [`Log`].
 #[derive(Clone, Copy)]
@@ -102,9 +103,8 @@ fn log_rpc(info: &RequestInfo, ending: &Ending<'_>) {
 struct AlreadyLogged;
 
 /// Marks a status as logged, so that it is not logged again.
-pub fn already_logged(mut status: Status) -> Status {
-    status.set_source(Arc::new(AlreadyLogged));
-    status
+pub fn already_logged(status: Status) -> Status {
+    with_source(status, AlreadyLogged)
 }
 
 fn was_logged(status: &Status) -> bool {

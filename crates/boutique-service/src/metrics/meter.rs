@@ -1,8 +1,9 @@
 //! Counters and gauges of a service's own.
 
 use std::borrow::Cow;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge as PrometheusGauge;
 
@@ -105,13 +106,13 @@ impl CounterBy {
     /// Adds `count` to the counter of this value. There are at most 200 of them.
     pub fn add(&self, value: impl Into<Cow<'static, str>>, count: f64) {
         let value = value.into();
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         if let Some((_, counter)) = known.iter().find(|(known, _)| *known == value) {
             counter.inc_by(count);
             return;
         }
         drop(known);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         let value = if known.len() < MAX_VALUES { value } else { OTHER.into() };
         let mut labels = of_service(self.service);
         labels.push((self.label, value.clone()));

@@ -1,10 +1,11 @@
 //! The metrics that the layers of one service record.
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use boutique_proto::services::Criticality;
 use http::{Method, StatusCode};
+use parking_lot::RwLock;
 use prometheus_client::metrics::gauge::Gauge;
 use tonic::Code;
 
@@ -88,9 +89,10 @@ impl ServiceMetrics {
         methods: &[&'static str],
     ) -> Self {
         let meter = Meter::new(metrics.clone(), service);
-        let (name, help) = match is_http {
-            true => ("http.server.active_requests", "HTTP requests in flight"),
-            false => ("rpc.server.active_requests", "RPCs in flight"),
+        let (name, help) = if is_http {
+            ("http.server.active_requests", "HTTP requests in flight")
+        } else {
+            ("rpc.server.active_requests", "RPCs in flight")
         };
         let active = metrics.gauges(name, help).get_or_create_owned(&of_service(service));
         let calls =
@@ -286,14 +288,14 @@ impl<K> ByLabels<K> {
         took: Duration,
         exemplar: Option<Exemplar>,
     ) {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         if let Some((_, histogram)) = known.iter().find(|(key, _)| is_same(key)) {
             return histogram.observe(took.as_secs_f64(), exemplar, None);
         }
         drop(known);
         let histogram = self.family.get_or_create_owned(&labels());
         histogram.observe(took.as_secs_f64(), exemplar, None);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         if !known.iter().any(|(key, _)| is_same(key)) {
             known.push((key(), histogram));
         }

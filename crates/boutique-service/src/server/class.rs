@@ -56,9 +56,10 @@ impl Classes {
         if !grpc::is_grpc(headers) {
             let is_same =
                 |(method, known): &(Method, String)| method == request.method() && known == path;
-            let criticality = match self.critical.iter().any(is_same) {
-                true => Criticality::CriticalPlus,
-                false => Criticality::default(),
+            let criticality = if self.critical.iter().any(is_same) {
+                Criticality::CriticalPlus
+            } else {
+                Criticality::default()
             };
             let is_probe = self.probes.iter().any(|probe| probe == path);
             return Class { protocol: Protocol::Http, is_probe, criticality };

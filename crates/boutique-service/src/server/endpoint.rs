@@ -288,9 +288,10 @@ async fn route(
         }
         Kind::Http => {
             // Most have no body.
-            let request = match http_body::Body::is_end_stream(request.body()) {
-                true => request,
-                false => metered(request, &reservation),
+            let request = if http_body::Body::is_end_stream(request.body()) {
+                request
+            } else {
+                metered(request, &reservation)
             };
             Ok(WireReply::answered_http(answer(request).await))
         }
@@ -310,9 +311,10 @@ async fn one_message(
 ) -> Result<http::Request<Body>, Status> {
     let (mut parts, body) = request.into_parts();
     // A question for health is a name, and comes with its header.
-    let (timeout, max) = match info.is_probe {
-        true => (PROBE_TIMEOUT, MAX_PROBE),
-        false => (MESSAGE_TIMEOUT, grpc::MAX_MESSAGE),
+    let (timeout, max) = if info.is_probe {
+        (PROBE_TIMEOUT, MAX_PROBE)
+    } else {
+        (MESSAGE_TIMEOUT, grpc::MAX_MESSAGE)
     };
     // A call that ends sooner by itself needs no other bound for its message.
     let latest = info.started + timeout;

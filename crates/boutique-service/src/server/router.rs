@@ -207,9 +207,10 @@ impl Router {
         if let Some(path) = self.ready_path.take() {
             let is_serving = health.is_serving();
             let answer = move || {
-                std::future::ready(match *is_serving.borrow() {
-                    true => (StatusCode::OK, "ok"),
-                    false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+                std::future::ready(if *is_serving.borrow() {
+                    (StatusCode::OK, "ok")
+                } else {
+                    (StatusCode::SERVICE_UNAVAILABLE, "not ready")
                 })
             };
             self.routes = self.routes.route(&path, any(answer));

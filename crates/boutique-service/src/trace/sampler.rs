@@ -35,10 +35,8 @@ pub(super) fn sampler(env: &Env, decides: bool, records_errors: bool) -> EdgeSam
             Sampler::AlwaysOn
         }
     };
-    let inner = match is_parent_based {
-        true => Sampler::ParentBased(Box::new(root.clone())),
-        false => root.clone(),
-    };
+    let inner =
+        if is_parent_based { Sampler::ParentBased(Box::new(root.clone())) } else { root.clone() };
     EdgeSampler { root, inner, decides, records_errors }
 }
 

@@ -150,10 +150,13 @@ fn without_effect(key: &str, value: &str) -> Result<(), String> {
         // Neither has had an effect there for years.
         "responsetimeout" => number::<i64>("responseTimeout", value).map(drop),
         "writebuffer" => number::<i64>("writeBuffer", value).map(drop),
-        "version" => match value.split('.').all(|part| part.parse::<u32>().is_ok()) {
-            true => Ok(()),
-            false => Err("must have a version such as 7.0 for version".to_owned()),
-        },
+        "version" => {
+            if value.split('.').all(|part| part.parse::<u32>().is_ok()) {
+                Ok(())
+            } else {
+                Err("must have a version such as 7.0 for version".to_owned())
+            }
+        }
         "abortconnect" | "abortonconnectfail" if is("abortConnect")? => refused(
             "abortConnect=true",
             "the service is not ready until Redis answers, and waits for it",

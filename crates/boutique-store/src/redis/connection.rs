@@ -334,9 +334,10 @@ fn info(
 ) -> RedisResult<ConnectionInfo> {
     let Address { is_tls, user, password, is_resp3, sends_library_name, keep_alive, .. } = address;
     let (host, port) = (host.clone(), *port);
-    let address = match is_tls {
-        true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
-        false => ConnectionAddr::Tcp(host, port),
+    let address = if *is_tls {
+        ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+    } else {
+        ConnectionAddr::Tcp(host, port)
     };
     let mut redis = RedisConnectionInfo::default().set_db(database);
     if *is_resp3 {

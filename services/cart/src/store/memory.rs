@@ -2,9 +2,9 @@
 //! may, those give way that were written and never looked at again.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
@@ -109,7 +109,7 @@ impl Memory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Cache<String, Kept, Size>> {
-        self.carts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.carts.lock()
     }
 }
 

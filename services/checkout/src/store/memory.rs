@@ -1,11 +1,11 @@
 //! Orders in this process's memory. Those that are closed give way where they take more than they may.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use boutique_proto::ext::StoredOrder;
 use boutique_store::StoreError;
+use parking_lot::{Mutex, MutexGuard};
 use prost::Message as _;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
@@ -145,7 +145,7 @@ impl Memory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Orders> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// The time in which the carts of an address are counted.
 const WINDOW: Duration = Duration::from_secs(3600);
@@ -41,7 +42,7 @@ impl CartsByAddress {
     /// client that says another one each time is counted each time.
     pub(crate) fn admit(&self, address: IpAddr, session: &str, now: Instant) -> bool {
         let address = network(address);
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.lock();
         if now.duration_since(window.began) >= WINDOW || window.carts.len() >= MAX_REMEMBERED {
             *window = Window::new(now);
         }
@@ -102,6 +103,6 @@ mod tests {
         for number in 0..2 * MAX_REMEMBERED {
             assert!(carts.admit(IpAddr::from([10, 0, 0, 1]), &number.to_string(), now));
         }
-        assert!(carts.window.lock().unwrap().carts.len() <= MAX_REMEMBERED);
+        assert!(carts.window.lock().carts.len() <= MAX_REMEMBERED);
     }
 }

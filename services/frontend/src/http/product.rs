@@ -91,8 +91,7 @@ async fn ad(shop: &Shop, categories: Vec<String>) -> Option<Ad> {
             let has_target = join_all(ads.iter().map(|ad| has_target(shop, ad))).await;
             let mut has_target = has_target.into_iter();
             ads.retain(|_| has_target.next().unwrap_or(false));
-            let pick = uuid::Uuid::new_v4().as_u128() % u128::try_from(ads.len().max(1)).ok()?;
-            ads.into_iter().nth(usize::try_from(pick).ok()?)
+            fastrand::choice(ads)
         }
         Err(cause) => {
             log_partial(&cause, "left out the ad");

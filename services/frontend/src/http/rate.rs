@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// The most keys that are remembered, in some megabytes. With more, counting begins anew.
 const MAX_REMEMBERED: usize = 65_536;
@@ -26,7 +27,7 @@ impl<K: Eq + Hash> RateLimit<K> {
 
     /// Returns false if a request of this key is one too many.
     pub(crate) fn admit(&self, key: K, now: Instant) -> bool {
-        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut full_at = self.full_at.lock();
         if full_at.len() >= MAX_REMEMBERED {
             full_at.retain(|_, full_at| *full_at > now);
             if full_at.len() >= MAX_REMEMBERED {
@@ -65,6 +66,6 @@ mod tests {
         for number in 0..2 * MAX_REMEMBERED {
             assert!(limit.admit(number, now));
         }
-        assert!(limit.full_at.lock().unwrap().len() <= MAX_REMEMBERED);
+        assert!(limit.full_at.lock().len() <= MAX_REMEMBERED);
     }
 }

@@ -135,9 +135,10 @@ fn a_pod_goes_without_losing_a_request() -> anyhow::Result<()> {
                 ["requiredDuringSchedulingIgnoredDuringExecution"]
                 .is_array();
             let update = &workload["spec"]["strategy"]["rollingUpdate"];
-            let expected = match hard {
-                true => json!({ "maxSurge": 0, "maxUnavailable": 1 }),
-                false => json!({ "maxSurge": 1, "maxUnavailable": 0 }),
+            let expected = if hard {
+                json!({ "maxSurge": 0, "maxUnavailable": 1 })
+            } else {
+                json!({ "maxSurge": 1, "maxUnavailable": 0 })
             };
             assert_eq!(*update, expected, "{environment} {name}");
             assert_eq!(hard, environment == "prod", "{name}");

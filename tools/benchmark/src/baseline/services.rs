@@ -1,7 +1,9 @@
 //! The nine services behind the frontend on plain tonic, each answering the least that the graph needs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::proto::ad_service_server::{AdService, AdServiceServer};
 use super::proto::cart_service_client::CartServiceClient;
@@ -203,7 +205,7 @@ impl CartService for Carts {
     async fn add_item(&self, request: Request<AddItemRequest>) -> Result<Response<Empty>, Status> {
         let AddItemRequest { user_id, item } = request.into_inner();
         let item = item.unwrap_or_default();
-        let mut carts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut carts = self.0.lock();
         let items = carts.entry(user_id).or_default();
         match items.iter_mut().find(|other| other.product_id == item.product_id) {
             Some(other) => other.quantity += item.quantity,
@@ -214,7 +216,7 @@ impl CartService for Carts {
 
     async fn get_cart(&self, request: Request<GetCartRequest>) -> Result<Response<Cart>, Status> {
         let user_id = request.into_inner().user_id;
-        let carts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let carts = self.0.lock();
         let items = carts.get(&user_id).cloned().unwrap_or_default();
         Ok(Response::new(Cart { user_id, items }))
     }
@@ -223,7 +225,7 @@ impl CartService for Carts {
         &self,
         request: Request<EmptyCartRequest>,
     ) -> Result<Response<Empty>, Status> {
-        let mut carts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut carts = self.0.lock();
         carts.remove(&request.into_inner().user_id);
         Ok(Response::new(Empty {}))
     }
