@@ -129,14 +129,10 @@ impl Faults {
 
     fn set(&self, specs: Vec<Spec>) {
         let own = self.own.lock().clone();
-        self.put(specs.into_iter().map(|spec| Arc::new(Fault::new(spec))).chain(own).collect());
+        self.put(specs.into_iter().map(announced).chain(own).collect());
     }
 
     fn put(&self, faults: Vec<Arc<Fault>>) {
-        for fault in &faults {
-            let state = if fault.is_enabled() { "on" } else { "off" };
-            tracing::warn!(fault.name = fault.name(), "the fault {} is {state}", fault.name());
-        }
         *self.current.write() = Arc::new(faults);
         self.changed();
     }
@@ -181,7 +177,7 @@ impl Faults {
     /// Adds a service of this process, with a fault of its own.
     fn add(&self, service: &'static str, own: Option<Spec>) -> Switches {
         if let Some(spec) = own {
-            let fault = Arc::new(Fault::new(spec));
+            let fault = announced(spec);
             self.own.lock().push(fault.clone());
             self.put(self.current().iter().cloned().chain([fault]).collect());
         }
@@ -250,6 +246,14 @@ impl Faults {
             }
         }
     }
+}
+
+/// Makes a fault, and logs that it is there.
+fn announced(spec: Spec) -> Arc<Fault> {
+    let fault = Arc::new(Fault::new(spec));
+    let state = if fault.is_enabled() { "on" } else { "off" };
+    tracing::warn!(fault.name = fault.name(), "the fault {} is {state}", fault.name());
+    fault
 }
 
 impl Drop for Faults {

@@ -25,7 +25,7 @@ use super::flood::{FloodGuard, Guard, HeaderGuard};
 use super::listener::Listener;
 use super::outgoing::Outgoing;
 use super::protocol::{Opening, detect, is_tls_handshake};
-use super::reply::DropConnection;
+use super::reply::Answer;
 use crate::net::Peer;
 
 /// The longest time that a peer may take for its first bytes, for a TLS handshake, and for a request's header.
@@ -156,17 +156,17 @@ impl Requests {
         if endpoint.is_http() {
             request.extensions_mut().insert(self.peer);
         }
-        let (mut response, share) = match self.reach {
+        let answer = match self.reach {
             Reach::Everything => endpoint.answer(request, &self.probes).await,
             Reach::HealthWithoutTls | Reach::HealthInReserve => {
                 endpoint.answer_health(request, &self.probes, self.reach).await
             }
         };
         let is_last = self.listener.shutdown.is_announced() || self.reach == Reach::HealthInReserve;
-        if response.extensions().get::<DropConnection>().is_some() {
+        let Answer::Response(mut response, share) = answer else {
             self.activity.dropped.notify_one();
-            std::future::pending::<()>().await;
-        }
+            return std::future::pending().await;
+        };
         if self.is_http1 && is_last {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }

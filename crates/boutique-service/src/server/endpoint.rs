@@ -14,8 +14,7 @@ use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::budget::{self, Budget, Holding, Metered, Reservation};
 use super::class::Classes;
-use super::outgoing::Share;
-use super::reply::{DropConnection, WireReply};
+use super::reply::{Answer, WireReply};
 use super::router::Router;
 use crate::compression::inflate;
 use crate::context::ServiceContext;
@@ -116,15 +115,14 @@ impl Endpoint {
         &self.budget
     }
 
-    /// Answers a request. There is always an answer, which keeps the returned share until it is written. Checks of health have a budget of their connection, so that no
-    /// other connection can spend it.
+    /// Answers a request. Checks of health have a budget of their connection, so that no other connection can spend it.
     pub(super) async fn answer(
         &self,
         request: http::Request<Body>,
         probes: &Arc<Budget>,
-    ) -> (http::Response<Body>, Share) {
+    ) -> Answer {
         if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
-            return (empty(StatusCode::BAD_REQUEST), None);
+            return Answer::Response(empty(StatusCode::BAD_REQUEST), None);
         }
         let (class, started) = (self.classes.of(&request), Instant::now());
         // Before the layers, because what a refusal costs is what an overloaded thread has not got.
@@ -134,7 +132,7 @@ impl Endpoint {
                 metrics.shed(class.criticality);
             }
             let refusal = Status::resource_exhausted("overloaded");
-            return (error_response(class.protocol, refusal), None);
+            return Answer::Response(error_response(class.protocol, refusal), None);
         }
         let mut info = class.info(&request, started);
         if self.context.faults.as_ref().is_some_and(ServiceFaults::reads_headers) {
@@ -159,16 +157,21 @@ impl Endpoint {
             stack(&self.context, service_fn(answer)).call(Request::new(info, request)).await;
         let response = match answered {
             Ok(reply) => reply.response,
-            Err(status) if faults::is_dropped(&status) => DropConnection::response(),
+            Err(status) if faults::is_dropped(&status) => return Answer::Close,
             Err(status) => error_response(protocol, status),
         };
         // An answer about health is a few bytes.
-        (response, admitted.ok().filter(|_| !is_probe))
+        Answer::Response(response, admitted.ok().filter(|_| !is_probe))
     }
 
     /// Answers a request from inside the process.
     pub(crate) async fn answer_inproc(&self, request: http::Request<Body>) -> http::Response<Body> {
-        self.answer(request, &self.budget).await.0
+        let protocol = self.classes.of(&request).protocol;
+        let path = request.uri().path().to_owned();
+        match self.answer(request, &self.budget).await {
+            Answer::Response(response, _) => response,
+            Answer::Close => error_response(protocol, faults::as_lost(&path)),
+        }
     }
 
     /// Answers requests for health alone: those without TLS, because the probes of Kubernetes know no certificates, and
@@ -178,7 +181,7 @@ impl Endpoint {
         request: http::Request<Body>,
         probes: &Arc<Budget>,
         reach: Reach,
-    ) -> (http::Response<Body>, Share) {
+    ) -> Answer {
         let class = self.classes.of(&request);
         if class.is_probe {
             return self.answer(request, probes).await;
@@ -190,7 +193,7 @@ impl Endpoint {
             Protocol::Http if is_full => overloaded(),
             Protocol::Http => empty(StatusCode::BAD_REQUEST),
         };
-        (refusal, None)
+        Answer::Response(refusal, None)
     }
 
     /// Answers a unary call from inside the process, as it would be answered over a connection.

@@ -9,6 +9,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use tonic::Status;
 
+use super::outgoing::Share;
 use crate::faults::{Fault, SlowBody};
 use crate::grpc;
 use crate::layers::{Ending, Fragile, Outcome, Reply, changed};
@@ -43,16 +44,12 @@ impl Reply for WireReply {
     }
 }
 
-/// Asks for the connection of a request to be closed in place of this answer.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct DropConnection;
-
-impl DropConnection {
-    pub(super) fn response() -> Response<Body> {
-        let mut response = Response::new(Body::empty());
-        response.extensions_mut().insert(Self);
-        response
-    }
+/// What a connection does about a request.
+pub(super) enum Answer {
+    /// It writes a response, which keeps the share until that is done.
+    Response(Response<Body>, Share),
+    /// It is closed, because a fault says so.
+    Close,
 }
 
 impl Fragile for WireReply {
