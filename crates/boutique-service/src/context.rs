@@ -29,7 +29,7 @@ pub(crate) struct ServiceContext {
     pub(crate) tracer: Option<ServiceTracer>,
     /// Its metrics, if anybody reads them.
     pub(crate) metrics: Option<ServiceMetrics>,
-    /// What can be broken in it on purpose.
+    /// The faults that can be injected into its requests; the admin port has none.
     pub(crate) faults: Option<ServiceFaults>,
     /// The `user-agent` of its calls.
     pub(crate) user_agent: Option<HeaderValue>,
@@ -44,6 +44,13 @@ pub(crate) struct RequestContext {
     pub(crate) deadline: Option<Instant>,
     pub(crate) criticality: Criticality,
     pub(crate) trace: TraceContext,
+}
+
+impl ServiceContext {
+    /// Returns the recorder of spans, if one is to be recorded now.
+    pub(crate) fn recorder(&self) -> Option<&ServiceTracer> {
+        self.tracer.as_ref().filter(|tracer| tracer.is_wanted())
+    }
 }
 
 impl RequestContext {

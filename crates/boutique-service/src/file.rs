@@ -1,7 +1,17 @@
 //! Files that people write.
 
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+/// The identity and the time of a file's content: inode, seconds, nanoseconds, length. It differs once the file changes.
+pub(crate) type Stamp = (u64, i64, i64, u64);
+
+/// Returns the stamp of a file, if it is there.
+pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
+}
 
 /// Reads a text of at most `max` bytes as editors and spreadsheets write it: in UTF-8, with or without a byte order mark.
 /// The error continues after the name of a setting, as in `must name a file that can be read: …`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boutique_proto::services::Criticality;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
@@ -34,11 +34,11 @@ thread_local! {
 /// least.
 pub(crate) fn admits(criticality: Criticality, now: Instant) -> bool {
     GATE.with(|gate| {
-        let mut open = lock(gate);
+        let mut open = gate.lock();
         if open.begin_round(now, thread_time) {
             let gate = gate.clone();
             // It is polled after all that are ready now.
-            tokio::spawn(async move { lock(&gate).end_round(Instant::now()) });
+            tokio::spawn(async move { gate.lock().end_round(Instant::now()) });
         }
         open.admit(criticality, now, thread_time)
     })
@@ -46,11 +46,7 @@ pub(crate) fn admits(criticality: Criticality, now: Instant) -> bool {
 
 /// Returns true if this thread does what can be left out at the expense of requests that matter.
 pub(crate) fn is_overloaded() -> bool {
-    GATE.with(|gate| lock(gate).is_pressed(Instant::now()))
-}
-
-fn lock(gate: &Mutex<Gate>) -> MutexGuard<'_, Gate> {
-    gate.lock()
+    GATE.with(|gate| gate.lock().is_pressed(Instant::now()))
 }
 
 /// Returns the time that this thread has run.

@@ -110,16 +110,12 @@ impl TraceContext {
         let Some((span, _)) = &parts.own else {
             return parts.get("traceparent").map(str::to_owned);
         };
-        let (trace, id) = (span.trace_id(), span.span_id());
-        Some(format!("00-{trace}-{id}-{:02x}", span.trace_flags().to_u8()))
+        Some(to_trace_parent(span))
     }
 
     /// Returns the span that a `traceparent` names.
     pub(crate) fn of_trace_parent(text: &str) -> Option<SpanContext> {
-        let mut parts = text.split('-').skip(1);
-        let (trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?);
-        let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()? & 1);
-        context(trace, span, flags, TraceState::default())
+        from_trace_parent(text, TraceState::default())
     }
 
     /// Returns the trace id as hexadecimal digits.
@@ -177,11 +173,8 @@ impl Parts {
 
     fn remote_span(&self, formats: Formats) -> Option<SpanContext> {
         let by_w3c = || {
-            let mut parts = self.get("traceparent")?.split('-').skip(1);
-            let (trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?);
-            let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()? & 1);
             let state = self.get("tracestate").and_then(|text| text.parse().ok());
-            context(trace, span, flags, state.unwrap_or_default())
+            from_trace_parent(self.get("traceparent")?, state.unwrap_or_default())
         };
         let by_b3 = || {
             let mut parts = self.get("b3")?.split('-');
@@ -199,6 +192,18 @@ impl Parts {
         let b3_multi = || formats.b3_multi.then(by_b3_multi).flatten();
         w3c.or_else(b3).or_else(b3_multi)
     }
+}
+
+/// Formats a span as a `traceparent`.
+fn to_trace_parent(span: &SpanContext) -> String {
+    format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), u8::from(span.is_sampled()))
+}
+
+fn from_trace_parent(text: &str, state: TraceState) -> Option<SpanContext> {
+    let mut parts = text.split('-').skip(1);
+    let (trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?);
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()? & 1);
+    context(trace, span, flags, state)
 }
 
 fn context(trace: &str, span: &str, flags: TraceFlags, state: TraceState) -> Option<SpanContext> {
@@ -257,7 +262,7 @@ impl Formats {
             }
         };
         if self.trace_context {
-            put("traceparent", format!("00-{trace}-{id}-{flag:02x}"));
+            put("traceparent", to_trace_parent(span));
             let state = span.trace_state().header();
             if !state.is_empty() {
                 put("tracestate", state);

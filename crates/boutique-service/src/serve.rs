@@ -163,9 +163,9 @@ impl ServerHandle {
         let pending = router.pending();
         if pending.is_none() {
             health.set(status(&context)).await;
-        }
-        if pending.is_none() && !can_be_unready(&context) {
-            return;
+            if !can_be_unready(&context) {
+                return;
+            }
         }
         self.watching.push(AbortOnDropHandle::new(tokio::spawn(async move {
             if let Some(mut ready) = pending {
@@ -174,14 +174,16 @@ impl ServerHandle {
                 }
                 health.set(status(&context)).await;
             }
-            while can_be_unready(&context) {
-                let before = status(&context);
-                if let Some(faults) = &context.faults {
-                    faults.changed().await;
+            let faults = context.faults.as_ref().filter(|faults| faults.are_possible());
+            let Some(faults) = faults else { return };
+            let mut current = status(&context);
+            loop {
+                faults.changed().await;
+                let next = status(&context);
+                if next != current {
+                    health.set(next).await;
                 }
-                if status(&context) != before {
-                    health.set(status(&context)).await;
-                }
+                current = next;
             }
         })));
     }

@@ -1,4 +1,4 @@
-//! Spans of what a service does within a request, and beside requests.
+//! Spans of the parts of a request, and of work outside of requests.
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind, Status as SpanStatus};
@@ -14,7 +14,7 @@ pub async fn span<T, E>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     let below = |context: &RequestContext| {
-        let tracer = context.service.tracer.as_ref().filter(|tracer| tracer.is_wanted())?;
+        let tracer = context.service.recorder()?;
         let span = tracer.start(name, SpanKind::Internal, Vec::new(), &context.trace);
         Some(within(context.clone(), span))
     };
@@ -32,7 +32,7 @@ pub async fn span<T, E>(
 /// with that `traceparent`.
 pub async fn linked_span<F: Future>(name: &'static str, trace_parent: &str, work: F) -> F::Output {
     let anew = |context: &RequestContext| {
-        let tracer = context.service.tracer.as_ref().filter(|tracer| tracer.is_wanted())?;
+        let tracer = context.service.recorder()?;
         let mut context = context.clone();
         context.trace = TraceContext::default();
         Some(within(context, tracer.start_linked(name, trace_parent)))
@@ -60,7 +60,7 @@ fn within(mut context: RequestContext, span: Span) -> (RequestContext, Span) {
 /// Starts the span of a command to a store.
 pub(crate) fn operation(system: &'static str, name: &'static str) -> Option<Box<Span>> {
     let below = |context: &RequestContext| {
-        let tracer = context.service.tracer.as_ref().filter(|tracer| tracer.is_wanted())?;
+        let tracer = context.service.recorder()?;
         let attributes =
             vec![KeyValue::new("db.system.name", system), KeyValue::new("db.operation.name", name)];
         Some(Box::new(tracer.start(name, SpanKind::Client, attributes, &context.trace)))

@@ -2,7 +2,6 @@
 //! change.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 
 use crate::env::{Env, EnvError};
+use crate::file::{Stamp, stamp};
 
 const CERT_FILE: &str = "TLS_CERT_FILE";
 const KEY_FILE: &str = "TLS_KEY_FILE";
@@ -45,7 +45,7 @@ pub(crate) struct Tls {
 /// The configurations made of the files' last good content.
 struct Current {
     configs: Configs,
-    stamps: Vec<Stamp>,
+    stamps: Vec<Option<Stamp>>,
     checked: Instant,
 }
 
@@ -56,9 +56,6 @@ struct Configs {
     tls: Option<Arc<ServerConfig>>,
     mutual: Option<Arc<ServerConfig>>,
 }
-
-/// The state of a file by which changes are noticed; `None` for one that is not there.
-type Stamp = Option<(u64, i64, i64, u64)>;
 
 struct Files {
     identity: Option<(PathBuf, PathBuf)>,
@@ -168,13 +165,9 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Files {
-    fn stamps(&self) -> Vec<Stamp> {
+    fn stamps(&self) -> Vec<Option<Stamp>> {
         let identity = self.identity.iter().flat_map(|(cert, key)| [cert, key]);
-        let stamp = |path| {
-            let file = fs::metadata(path).ok()?;
-            Some((file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
-        };
-        identity.chain(&self.roots).map(stamp).collect()
+        identity.chain(&self.roots).map(|path| stamp(path)).collect()
     }
 
     fn read(&self) -> Result<Configs, EnvError> {

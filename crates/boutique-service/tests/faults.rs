@@ -178,7 +178,7 @@ async fn fails(
 }
 
 #[tokio::test]
-async fn only_matching_requests_are_struck() -> anyhow::Result<()> {
+async fn only_matching_requests_are_affected() -> anyhow::Result<()> {
     for (fault, metadata, strikes) in [
         ("rpc: hipstershop.AdService/GetAds", &[][..], true),
         ("rpc: hipstershop.CartService/GetCart", &[], false),
@@ -233,7 +233,7 @@ async fn caller_and_baggage_reach_the_next_service() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn routes_are_struck_by_path_and_method() -> anyhow::Result<()> {
+async fn routes_match_by_path_and_method() -> anyhow::Result<()> {
     for (route, status) in [
         ("GET /product/{id}", 429),
         ("/product/1", 429),

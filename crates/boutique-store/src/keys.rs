@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use boutique_proto::ext::Effect;
 use boutique_service::{Env, EnvError, with_source};
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use prost::Message as _;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
@@ -163,7 +163,7 @@ impl KeyStore {
     pub async fn get(&self, key: &str) -> Result<Option<Effect>, StoreError> {
         let stored: Option<Bytes> =
             match &self.place {
-                Place::Memory(cache) => live(&mut lock(cache), key),
+                Place::Memory(cache) => live(&mut cache.lock(), key),
                 Place::Redis { redis, .. } => {
                     let mut get = redis::cmd("GET");
                     get.arg(self.name(key));
@@ -183,7 +183,7 @@ impl KeyStore {
         let value = Bytes::from(effect.encode_to_vec());
         let known: Option<Bytes> = match &self.place {
             Place::Memory(cache) => {
-                let mut cache = lock(cache);
+                let mut cache = cache.lock();
                 let known = live(&mut cache, key);
                 if known.is_none() {
                     put(&mut cache, key, value);
@@ -204,7 +204,7 @@ impl KeyStore {
         let (old, new) = (old.encode_to_vec(), Bytes::from(new.encode_to_vec()));
         match &self.place {
             Place::Memory(cache) => {
-                let mut cache = lock(cache);
+                let mut cache = cache.lock();
                 let is_same = live(&mut cache, key).is_some_and(|stored| stored == old);
                 if is_same {
                     put(&mut cache, key, new);
@@ -233,10 +233,6 @@ fn decode(stored: Bytes) -> Result<Effect, StoreError> {
 }
 
 type Keys = Cache<String, Record, Size>;
-
-fn lock(cache: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
-    cache.lock()
-}
 
 fn live(cache: &mut Keys, key: &str) -> Option<Bytes> {
     let record = cache.get(key)?;
@@ -325,6 +321,6 @@ mod tests {
             once(&keys, &number.to_string(), "f", "0123456789").await.unwrap();
         }
         let Place::Memory(cache) = &keys.place else { unreachable!("in memory") };
-        assert!(lock(cache).weight() <= MEMORY);
+        assert!(cache.lock().weight() <= MEMORY);
     }
 }

@@ -222,7 +222,7 @@ impl Channel {
     }
 }
 
-/// What a call takes over from the current request, if there is one.
+/// The context of a call, which is that of the current request if there is one.
 #[derive(Default)]
 struct Current {
     deadline: Option<Instant>,

@@ -15,7 +15,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -188,7 +188,7 @@ impl Inner {
         };
         let response = response.await.map_err(|error| self.explained(error))?;
         if self.tls.is_some() {
-            *lock(&self.logged) = None;
+            *self.logged.lock() = None;
         }
         Ok(response.map(|body| Received { body, _sending: sending }))
     }
@@ -206,13 +206,13 @@ impl Inner {
     }
 
     fn set(&self, sender: Sender) {
-        *lock(&self.sender) = Some(sender);
+        *self.sender.lock() = Some(sender);
         self.was_open.store(true, Ordering::Relaxed);
     }
 
     /// Returns the connection, if there is one that takes calls.
     fn open(&self) -> Option<Sender> {
-        lock(&self.sender).clone().filter(takes_calls)
+        self.sender.lock().clone().filter(takes_calls)
     }
 
     async fn connect(self: Arc<Self>) -> Result<Sender, TransportError> {
@@ -260,7 +260,7 @@ impl Inner {
     /// Logs why there is no TLS connection, once for as long as the reason stays; the calls say no more than that.
     fn tls_error(&self, error: &std::io::Error) -> TransportError {
         let reason = error.to_string();
-        let mut logged = lock(&self.logged);
+        let mut logged = self.logged.lock();
         if logged.as_ref() != Some(&reason) {
             let address = &self.place.target.authority;
             tracing::error!(server.address = %address, error = reason, "no TLS connection to {address}");
@@ -272,10 +272,6 @@ impl Inner {
 
 fn is_tls(error: &std::io::Error) -> bool {
     error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 /// Returns true if neither side has announced the end of the connection.

@@ -1,4 +1,5 @@
-//! A fault that can be switched: when it is on, the requests that it is for, and what it does before and after them.
+//! A fault that can be switched: when it is on, the requests that match it, and its effects before and after they are
+//! processed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,7 +23,7 @@ pub(crate) struct Fault {
     /// The time when it was switched on last.
     since: Mutex<SystemTime>,
     seed: u64,
-    /// How many requests it was for.
+    /// The number of requests that matched.
     draws: AtomicU64,
     injected: AtomicU64,
     /// The memory that requests left behind.
@@ -40,7 +41,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) trace: &'a TraceContext,
 }
 
-/// What happens to a request in place of an answer.
+/// The error of a request that is not processed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Status(Status),
@@ -98,21 +99,21 @@ impl Fault {
         self.spec.service.is_none_or(|own| own == service)
     }
 
-    /// Returns true if it strikes this request, and counts that. With a seed it strikes the same ones of a sequence.
-    pub(super) fn strikes(&self, request: Subject<'_>) -> bool {
-        if !self.is_for(request) {
+    /// Returns true if it is to be injected into this request, and counts that. With a seed, into the same ones of a sequence.
+    pub(super) fn is_drawn_for(&self, request: Subject<'_>) -> bool {
+        if !self.matches(request) {
             return false;
         }
         let draw = self.draws.fetch_add(1, Ordering::Relaxed);
         let chance = fastrand::Rng::with_seed(self.seed.wrapping_add(draw)).f64() * 100.0;
-        let strikes = chance < self.spec.percentage;
-        if strikes {
+        let is_drawn = chance < self.spec.percentage;
+        if is_drawn {
             self.injected.fetch_add(1, Ordering::Relaxed);
         }
-        strikes
+        is_drawn
     }
 
-    fn is_for(&self, request: Subject<'_>) -> bool {
+    fn matches(&self, request: Subject<'_>) -> bool {
         let requests = &self.spec.requests;
         let has = |name: &str, value: &str| {
             let mut found = request.metadata.get_all(name).iter();
@@ -129,8 +130,8 @@ impl Fault {
             && requests.baggage.iter().all(|(key, value)| request.trace.has_baggage(key, value))
     }
 
-    /// Does what comes before the request is processed; an error is what happens in place of that.
-    pub(crate) async fn strike(&self) -> Result<(), Refusal> {
+    /// Has its effects before the request is processed. On an error the request is not processed.
+    pub(crate) async fn inject(&self) -> Result<(), Refusal> {
         let action = &self.spec.action;
         if let Some(time) = action.cpu {
             burn(time);
@@ -161,8 +162,8 @@ impl Fault {
         }
     }
 
-    /// Returns true if it does something to answers.
-    pub(crate) fn harms_answers(&self) -> bool {
+    /// Returns true if it has effects on answers.
+    pub(crate) fn alters_answers(&self) -> bool {
         let action = &self.spec.action;
         action.wrong_data.is_some() || action.slow_body.is_some() || action.drops_answer
     }

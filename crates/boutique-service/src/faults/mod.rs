@@ -1,5 +1,5 @@
-//! Faults on demand: what breaks, for which requests, and when. They come from `FAULTS`, from flags of flagd, and from the
-//! admin port; without any of them no request pays for them.
+//! Faults on demand: effects on requests or on the process, for a share of requests and for a time. They come from `FAULTS`,
+//! from flags of flagd, and from the admin port.
 
 mod body;
 mod description;
@@ -9,13 +9,12 @@ mod service;
 mod spec;
 mod values;
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -26,12 +25,12 @@ pub(crate) use service::{ExtraLatency, ServiceFaults};
 use spec::Spec;
 
 use crate::env::{Env, EnvError, Secret};
-use crate::file::read_text;
+use crate::file::{Stamp, read_text, stamp};
 
 const SETTING: &str = "FAULTS";
 /// The largest description in bytes.
 const MAX_DESCRIPTION: usize = 256 * 1024;
-/// How often the file and the times of the faults are looked at.
+/// The interval at which the file and the times of faults are checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The faults of a process.
@@ -39,7 +38,9 @@ pub(crate) struct Faults {
     current: RwLock<Arc<Vec<Arc<Fault>>>>,
     /// Those that services have by a setting of their own; they stay when the others are replaced.
     own: Mutex<Vec<Arc<Fault>>>,
-    file: Option<Mutex<Watched>>,
+    file: Option<Mutex<WatchedFile>>,
+    /// The time of the last check of the file and of the times of the faults.
+    checked: Mutex<Instant>,
     token: Option<Secret>,
     /// The services of this process, to be told of changes.
     services: Mutex<Vec<Switches>>,
@@ -47,7 +48,7 @@ pub(crate) struct Faults {
     changes: watch::Sender<()>,
 }
 
-/// What a service asks before it looks for its faults.
+/// The flags that the requests of a service read before they look for faults.
 #[derive(Clone)]
 struct Switches {
     service: &'static str,
@@ -56,20 +57,12 @@ struct Switches {
 }
 
 /// The file of the faults, as it was read last.
-struct Watched {
+struct WatchedFile {
     path: PathBuf,
     stamp: Option<Stamp>,
-    checked: Instant,
 }
 
-type Stamp = (u64, i64, i64, u64);
-
-impl Watched {
-    fn stamp(&self) -> Option<Stamp> {
-        let file = std::fs::metadata(&self.path).ok()?;
-        Some((file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
-    }
-
+impl WatchedFile {
     fn read(&self) -> Result<Vec<Spec>, String> {
         let text = read_text(&self.path, MAX_DESCRIPTION)?;
         parse(&text).map_err(|problem| format!("must name a description of faults: {problem}"))
@@ -88,8 +81,7 @@ impl Faults {
                 (parse(text).map_err(wrong)?, None)
             }
             Some(path) => {
-                let mut file = Watched { path: path.into(), stamp: None, checked: Instant::now() };
-                file.stamp = file.stamp();
+                let file = WatchedFile { path: path.into(), stamp: stamp(path.as_ref()) };
                 (file.read().map_err(wrong)?, Some(Mutex::new(file)))
             }
         };
@@ -97,6 +89,7 @@ impl Faults {
             current: RwLock::default(),
             own: Mutex::default(),
             file,
+            checked: Mutex::new(Instant::now()),
             token: env.secret("ADMIN_TOKEN")?,
             services: Mutex::default(),
             busy: Mutex::default(),
@@ -129,11 +122,7 @@ impl Faults {
 
     fn set(&self, specs: Vec<Spec>) {
         let own = self.own.lock().clone();
-        self.put(specs.into_iter().map(announced).chain(own).collect());
-    }
-
-    fn put(&self, faults: Vec<Arc<Fault>>) {
-        *self.current.write() = Arc::new(faults);
+        *self.current.write() = Arc::new(specs.into_iter().map(logged).chain(own).collect());
         self.changed();
     }
 
@@ -148,7 +137,7 @@ impl Faults {
         true
     }
 
-    /// Returns true if this is the token of those who may change faults; without one, nobody may.
+    /// Returns true if this is `ADMIN_TOKEN`; false where that is not set.
     pub(crate) fn is_token(&self, token: &str) -> bool {
         self.token.as_ref().is_some_and(|own| {
             let (own, token) = (own.value().as_bytes(), token.as_bytes());
@@ -167,7 +156,7 @@ impl Faults {
 
     fn changed(&self) {
         let current = self.current();
-        for switches in self.lock_services().iter() {
+        for switches in self.services.lock().iter() {
             switches.set(&current);
         }
         self.keep_threads_busy();
@@ -176,31 +165,27 @@ impl Faults {
 
     /// Adds a service of this process, with a fault of its own.
     fn add(&self, service: &'static str, own: Option<Spec>) -> Switches {
-        if let Some(spec) = own {
-            let fault = announced(spec);
+        if let Some(fault) = own.map(logged) {
             self.own.lock().push(fault.clone());
-            self.put(self.current().iter().cloned().chain([fault]).collect());
+            Arc::make_mut(&mut self.current.write()).push(fault);
         }
         let switches = Switches { service, has_any: Arc::default(), reads_headers: Arc::default() };
-        switches.set(&self.current());
-        self.lock_services().push(switches.clone());
-        self.keep_threads_busy();
+        self.services.lock().push(switches.clone());
+        self.changed();
         switches
     }
 
-    fn lock_services(&self) -> MutexGuard<'_, Vec<Switches>> {
-        self.services.lock()
-    }
-
-    /// Reads the file again if it has changed, and does what is due.
+    /// Reads the file again if it has changed, and starts and ends what is due. All services of a process ask; the first
+    /// one in each interval does it.
     fn refresh(&self) {
+        let mut checked = self.checked.lock();
+        if checked.elapsed() < CHECK_INTERVAL {
+            return;
+        }
+        *checked = Instant::now();
         let read = self.file.as_ref().and_then(|file| {
             let mut file = file.lock();
-            if file.checked.elapsed() < CHECK_INTERVAL {
-                return None;
-            }
-            file.checked = Instant::now();
-            let stamp = file.stamp();
+            let stamp = stamp(&file.path);
             if stamp == file.stamp {
                 return None;
             }
@@ -218,7 +203,7 @@ impl Faults {
 
     /// Starts and ends threads that compute, so that there are as many as the faults that are on ask for.
     fn keep_threads_busy(&self) {
-        let services = self.lock_services().clone();
+        let services = self.services.lock().clone();
         let current = self.current();
         let own = current.iter().filter(|fault| {
             fault.spec.action.busy_threads > 0
@@ -249,7 +234,7 @@ impl Faults {
 }
 
 /// Makes a fault, and logs that it is there.
-fn announced(spec: Spec) -> Arc<Fault> {
+fn logged(spec: Spec) -> Arc<Fault> {
     let fault = Arc::new(Fault::new(spec));
     let state = if fault.is_enabled() { "on" } else { "off" };
     tracing::warn!(fault.name = fault.name(), "the fault {} is {state}", fault.name());

@@ -46,13 +46,13 @@ impl ServiceFaults {
         self.switches.reads_headers.load(Ordering::Relaxed)
     }
 
-    /// Returns the faults that strike this request, and counts them.
-    pub(crate) fn strike(&self, request: Subject<'_>) -> Vec<Arc<Fault>> {
+    /// Returns the faults that are to be injected into this request, and counts them.
+    pub(crate) fn draw(&self, request: Subject<'_>) -> Vec<Arc<Fault>> {
         if !self.switches.has_any.load(Ordering::Relaxed) {
             return Vec::new();
         }
         let mut faults = self.faults.on(self.switches.service);
-        faults.retain(|fault| fault.spec.action.is_of_requests() && fault.strikes(request));
+        faults.retain(|fault| fault.spec.action.is_of_requests() && fault.is_drawn_for(request));
         for fault in &faults {
             self.injected.increment(fault.name().to_owned());
         }

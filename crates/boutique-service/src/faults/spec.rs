@@ -14,7 +14,7 @@ use super::values::{Delay, FaultStatus, Moment, Percentage, Route, Rpc, Service,
 /// The most threads that one fault may keep busy.
 const MAX_THREADS: usize = 64;
 
-/// One fault: the requests that it is for, and what happens to them.
+/// One fault: the requests that match it, and its effects.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
     pub(super) name: String,
@@ -30,7 +30,7 @@ pub(crate) struct Spec {
     pub(super) action: Action,
 }
 
-/// The requests that a fault is for: those that meet all conditions.
+/// The conditions on requests, all of which have to hold.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Requests {
     pub(super) rpc: Option<&'static MethodSpec>,
@@ -41,7 +41,7 @@ pub(super) struct Requests {
     pub(super) baggage: Vec<(String, String)>,
 }
 
-/// What a fault does, in this order.
+/// The effects of a fault, in the order in which they happen.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Action {
     /// Time for which the request keeps its thread busy.
@@ -49,7 +49,7 @@ pub(super) struct Action {
     /// Bytes that stay allocated until the fault is off.
     pub(super) memory: Option<usize>,
     pub(super) delay: Option<Delay>,
-    /// What happens in place of an answer.
+    /// The end of a request that is not processed.
     pub(super) ending: Option<Ending>,
     pub(super) wrong_data: Option<WrongData>,
     /// Time for each KiB of the answer.
@@ -62,7 +62,7 @@ pub(super) struct Action {
     pub(super) busy_threads: usize,
 }
 
-/// What happens to a request in place of an answer.
+/// The end of a request that is not processed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ending {
     Status(FaultStatus),

@@ -11,7 +11,7 @@ use prost::Message;
 use tonic::Status;
 use tower::{Layer, Service};
 
-use super::{Protocol, Reply, Request};
+use super::{Protocol, Reply, Request, RequestInfo};
 use crate::context::ServiceContext;
 use crate::faults::{Fault, Refusal, slow_duration};
 
@@ -19,20 +19,20 @@ use crate::faults::{Fault, Refusal, slow_duration};
 #[derive(Clone)]
 pub(crate) struct FaultLayer(pub(crate) Arc<ServiceContext>);
 
-/// Injects the faults that strike a request.
+/// Injects the faults that match a request.
 #[derive(Clone)]
 pub(crate) struct Inject<S> {
     context: Arc<ServiceContext>,
     inner: S,
 }
 
-/// A reply that faults can do harm to.
-pub(crate) trait Fragile: Reply + Sized + Send + 'static {
+/// A reply that faults can alter.
+pub(crate) trait AlterableReply: Reply + Sized + Send + 'static {
     /// Makes the reply to an HTTP request with this status, if it is a reply to one.
     fn of_http(status: http::StatusCode) -> Option<Self>;
 
-    /// Does to the answer to `path` what these faults do to answers.
-    fn harm(
+    /// Has the effects of these faults on the answer to `path`.
+    fn alter(
         self,
         path: String,
         faults: Vec<Arc<Fault>>,
@@ -49,7 +49,7 @@ impl<S> Layer<S> for FaultLayer {
 
 impl<S, T> Service<Request<T>> for Inject<S>
 where
-    S: Service<Request<T>, Response: Fragile, Error = Status>,
+    S: Service<Request<T>, Response: AlterableReply, Error = Status>,
 {
     type Response = S::Response;
     type Error = Status;
@@ -61,19 +61,12 @@ where
 
     fn call(&mut self, request: Request<T>) -> Self::Future {
         let injection = self.context.faults.as_ref().and_then(|faults| {
-            let faults = faults.strike(request.info.subject()?);
+            let faults = faults.draw(request.info.subject()?);
             (!faults.is_empty()).then(|| {
                 let names = faults.iter().map(|fault| fault.name()).collect::<Vec<_>>().join(",");
                 let _ = request.info.faults.set(names);
-                let path = request.info.path.clone().into_owned();
-                let is_http = request.info.protocol == Protocol::Http;
-                Box::new(Injection {
-                    is_http,
-                    before: Some(before(faults.clone())),
-                    faults,
-                    path,
-                    after: None,
-                })
+                let (info, before) = (request.info.clone(), Some(inject(faults.clone())));
+                Box::new(Injection { info, faults, before, after: None })
             })
         });
         // Nothing is processed before the future is polled.
@@ -81,39 +74,38 @@ where
     }
 }
 
-async fn strike(faults: Vec<Arc<Fault>>) -> Result<(), Refusal> {
-    for fault in faults {
-        fault.strike().await?;
-    }
-    Ok(())
-}
-
-fn before(faults: Vec<Arc<Fault>>) -> BoxFuture<'static, Result<(), Refusal>> {
-    Box::pin(strike(faults))
+/// Has the effects of faults before a request is processed.
+fn inject(faults: Vec<Arc<Fault>>) -> BoxFuture<'static, Result<(), Refusal>> {
+    Box::pin(async move {
+        for fault in faults {
+            fault.inject().await?;
+        }
+        Ok(())
+    })
 }
 
 /// The answer of a call inside the process, which takes as long as it would over a connection.
-impl<M: Message + Default + 'static> Fragile for tonic::Response<M> {
+impl<M: Message + Default + 'static> AlterableReply for tonic::Response<M> {
     fn of_http(_status: http::StatusCode) -> Option<Self> {
         None
     }
 
-    fn harm(
+    fn alter(
         mut self,
         _path: String,
         faults: Vec<Arc<Fault>>,
     ) -> BoxFuture<'static, Result<Self, Status>> {
-        let harmed = harm_message(self.get_ref().encode_to_vec(), faults);
+        let altered = alter_message(self.get_ref().encode_to_vec(), faults);
         let put = move |message: Result<Vec<u8>, Status>| {
             *self.get_mut() = M::decode(&*message?).map_err(|_| unreadable())?;
             Ok(self)
         };
-        Box::pin(harmed.map(put))
+        Box::pin(altered.map(put))
     }
 }
 
-/// Does to an encoded message what faults do to answers; not generic, because each method would have its own.
-fn harm_message(
+/// Has the effects of faults on an encoded message; not generic, because each method would have its own.
+fn alter_message(
     mut message: Vec<u8>,
     faults: Vec<Arc<Fault>>,
 ) -> BoxFuture<'static, Result<Vec<u8>, Status>> {
@@ -143,8 +135,7 @@ fn unreadable() -> Status {
 /// The faults of one request.
 pub(crate) struct Injection<R> {
     faults: Vec<Arc<Fault>>,
-    path: String,
-    is_http: bool,
+    info: Arc<RequestInfo>,
     before: Option<BoxFuture<'static, Result<(), Refusal>>>,
     after: Option<BoxFuture<'static, Result<R, Status>>>,
 }
@@ -162,7 +153,7 @@ pin_project_lite::pin_project! {
 impl<F, R> Future for FaultFuture<F, R>
 where
     F: Future<Output = Result<R, Status>>,
-    R: Fragile,
+    R: AlterableReply,
 {
     type Output = F::Output;
 
@@ -176,19 +167,20 @@ where
                 None => {}
                 Some(Refusal::Status(status)) => return Poll::Ready(Err(status)),
                 Some(Refusal::Http(status, error)) => {
-                    let reply = R::of_http(status).filter(|_| injection.is_http);
+                    let reply =
+                        R::of_http(status).filter(|_| injection.info.protocol == Protocol::Http);
                     return Poll::Ready(reply.ok_or(error));
                 }
             }
         }
         if injection.after.is_none() {
             let reply = ready!(this.inner.poll(cx))?;
-            injection.faults.retain(|fault| fault.harms_answers());
+            injection.faults.retain(|fault| fault.alters_answers());
             if injection.faults.is_empty() {
                 return Poll::Ready(Ok(reply));
             }
-            let path = std::mem::take(&mut injection.path);
-            injection.after = Some(reply.harm(path, std::mem::take(&mut injection.faults)));
+            let path = injection.info.path.clone().into_owned();
+            injection.after = Some(reply.alter(path, std::mem::take(&mut injection.faults)));
         }
         let Some(after) = &mut injection.after else { return Poll::Pending };
         after.as_mut().poll(cx)

@@ -14,7 +14,7 @@ mod trace;
 pub(crate) use catch_panic::CatchPanicLayer;
 pub(crate) use context::ContextLayer;
 pub(crate) use deadline::DeadlineLayer;
-pub(crate) use fault::{FaultLayer, Fragile, changed};
+pub(crate) use fault::{AlterableReply, FaultLayer, changed};
 pub(crate) use log::LogLayer;
 pub use log::already_logged;
 pub(crate) use metrics::MetricsLayer;

@@ -82,7 +82,7 @@ fn is_error(code: Code) -> bool {
 
 /// Starts a span, if the service records any.
 fn record(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Option<Started> {
-    let tracer = context.tracer.as_ref().filter(|tracer| !info.is_probe && tracer.is_wanted())?;
+    let tracer = if info.is_probe { None } else { context.recorder() }?;
     let fails = if kind == SpanKind::Server { is_server_error } else { is_error };
     let (name, attributes) = match info.protocol {
         Protocol::Grpc => {

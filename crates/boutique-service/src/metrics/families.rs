@@ -15,9 +15,9 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use super::labels::{Exemplar, Labels, of_service};
+use super::labels::{Exemplar, Labels, of_service, snake};
 use super::otlp;
-use super::process::{self, Process};
+use super::process::Process;
 
 /// The upper bounds of the buckets of a duration, in seconds: 50 µs, which a call inside the process takes, to the longest
 /// deadline of a page.
@@ -42,6 +42,8 @@ struct Families {
     histograms: BTreeMap<&'static str, Histograms>,
     counters: BTreeMap<&'static str, Family<Labels, FloatCounter>>,
     gauges: BTreeMap<&'static str, Family<Labels, PrometheusGauge>>,
+    /// The names of the process's own metrics.
+    of_process: Vec<&'static str>,
     /// The connections of each service.
     connections: Vec<(&'static str, TaskTracker)>,
 }
@@ -74,7 +76,9 @@ impl Metrics {
         dropped_lines: fn() -> u64,
     ) {
         let collector = Process::new(name, runtimes, dropped_lines);
-        self.lock().registry.register_collector(Box::new(collector));
+        let mut families = self.lock();
+        families.of_process = collector.names();
+        families.registry.register_collector(Box::new(collector));
     }
 
     /// Counts the open connections of a service.
@@ -116,9 +120,9 @@ impl Metrics {
     /// The names of all families, as OpenTelemetry has them.
     fn names(&self) -> Vec<&'static str> {
         let families = self.lock();
-        let Families { histograms, counters, gauges, .. } = &*families;
+        let Families { histograms, counters, gauges, of_process, .. } = &*families;
         let own = histograms.keys().chain(counters.keys()).chain(gauges.keys());
-        own.copied().chain(process::NAMES).collect()
+        own.chain(of_process).copied().collect()
     }
 
     /// Durations in seconds, by OpenTelemetry's name without a unit.
@@ -169,9 +173,4 @@ fn register<F: Default + Clone + Metric>(registry: &mut Registry, name: &str, he
     let family = F::default();
     registry.register(snake(name), help, family.clone());
     family
-}
-
-/// Returns a name of OpenTelemetry as Prometheus has it.
-pub(super) fn snake(name: &str) -> String {
-    name.replace('.', "_")
 }

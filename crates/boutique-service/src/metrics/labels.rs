@@ -11,3 +11,8 @@ pub(super) type Exemplar = Vec<(&'static str, String)>;
 pub(super) fn of_service(service: &'static str) -> Labels {
     vec![("service_name", service.into())]
 }
+
+/// Returns a name of OpenTelemetry as Prometheus has it.
+pub(super) fn snake(name: &str) -> String {
+    name.replace('.', "_")
+}

@@ -45,38 +45,21 @@ pub(crate) fn request(
     resource: impl Fn(&str) -> Vec<(String, String)>,
     (started, now): (SystemTime, SystemTime),
 ) -> ExportMetricsServiceRequest {
-    let mut services: BTreeMap<String, Vec<Metric>> = BTreeMap::new();
-    let mut family = Family::default();
-    let mut points = Points::new();
     let times = (nanos(started), nanos(now));
+    let mut families: Vec<(Family<'_>, Points)> = Vec::new();
     for line in text.lines() {
-        let mut finish = |family: &Family<'_>, points: &mut Points| {
-            for (service, points) in std::mem::take(points) {
-                let metric = metric(family, names, points.into_values().collect());
-                services.entry(service).or_default().extend(metric);
-            }
-        };
         if let Some(comment) = line.strip_prefix("# ") {
-            let mut words = comment.splitn(3, ' ');
-            let (what, name) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-            if name != family.name {
-                finish(&family, &mut points);
-                family = Family { name, ..Family::default() };
-            }
-            let rest = words.next().unwrap_or("");
-            match what.to_ascii_lowercase().as_str() {
-                "type" => family.kind = rest,
-                "unit" => family.unit = rest,
-                "help" => family.help = rest,
-                _ => {}
-            }
-        } else if let Some(sample) = parse(line) {
-            add(&mut points, family.name, sample, times);
+            describe(&mut families, comment);
+        } else if let (Some((family, points)), Some(sample)) = (families.last_mut(), parse(line)) {
+            add(points, family.name, sample, times);
         }
     }
-    for (service, points) in points {
-        let metric = metric(&family, names, points.into_values().collect());
-        services.entry(service).or_default().extend(metric);
+    let mut services: BTreeMap<String, Vec<Metric>> = BTreeMap::new();
+    for (family, points) in families {
+        for (service, points) in points {
+            let metric = metric(&family, names, points.into_values().collect());
+            services.entry(service).or_default().extend(metric);
+        }
     }
     let scope =
         Some(InstrumentationScope { name: "boutique-service".to_owned(), ..Default::default() });
@@ -89,6 +72,22 @@ pub(crate) fn request(
         ..Default::default()
     });
     ExportMetricsServiceRequest { resource_metrics: resource_metrics.collect() }
+}
+
+/// Takes `TYPE name …`, `UNIT name …` or `HELP name …`; another name begins another family.
+fn describe<'a>(families: &mut Vec<(Family<'a>, Points)>, comment: &'a str) {
+    let mut words = comment.splitn(3, ' ');
+    let [what, name, rest] = std::array::from_fn(|_| words.next().unwrap_or_default());
+    if families.last().is_none_or(|(family, _)| family.name != name) {
+        families.push((Family { name, ..Family::default() }, Points::new()));
+    }
+    let Some((family, _)) = families.last_mut() else { return };
+    match what.to_ascii_lowercase().as_str() {
+        "type" => family.kind = rest,
+        "unit" => family.unit = rest,
+        "help" => family.help = rest,
+        _ => {}
+    }
 }
 
 /// Adds a sample to the point that it is a part of. A counter and a gauge are points with a sum alone.

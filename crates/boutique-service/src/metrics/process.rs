@@ -11,7 +11,7 @@ use prometheus_client::registry::Unit;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 
-use super::labels::{Labels, of_service};
+use super::labels::{Labels, of_service, snake};
 
 /// Reads the metrics of the process when they are asked for.
 #[derive(Debug)]
@@ -22,22 +22,6 @@ pub(super) struct Process {
     dropped_lines: fn() -> u64,
     started: Instant,
 }
-
-/// The names of its metrics in OpenTelemetry.
-pub(super) const NAMES: [&str; 12] = [
-    "process.cpu.time",
-    "process.memory.usage",
-    "process.memory.virtual",
-    "process.unix.file_descriptor.count",
-    "process.thread.count",
-    "process.uptime",
-    "tokio.workers",
-    "tokio.tasks.alive",
-    "tokio.queue.depth",
-    "tokio.worker.busy.duration",
-    "tokio.worker.parks",
-    "log.lines.dropped",
-];
 
 /// One value.
 enum Value {
@@ -54,6 +38,11 @@ impl Process {
         Self { name, runtimes, dropped_lines, started: Instant::now() }
     }
 
+    /// The names of its metrics in OpenTelemetry.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        self.values().into_iter().map(|(name, ..)| name).collect()
+    }
+
     fn values(&self) -> Vec<(&'static str, &'static str, Option<Unit>, Value)> {
         use Value::{Counter, Gauge};
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
@@ -68,44 +57,44 @@ impl Process {
         let parked = self.workers(|metrics, worker| metrics.worker_park_count(worker) as f64);
         let up = self.started.elapsed().as_secs_f64();
         vec![
-            ("process_cpu_time", "Time of the processor", Some(Unit::Seconds), Counter(cpu)),
-            ("process_memory_usage", "Resident memory", Some(Unit::Bytes), Gauge(memory)),
-            ("process_memory_virtual", "Virtual memory", Some(Unit::Bytes), Gauge(virtual_memory)),
+            ("process.cpu.time", "Time of the processor", Some(Unit::Seconds), Counter(cpu)),
+            ("process.memory.usage", "Resident memory", Some(Unit::Bytes), Gauge(memory)),
+            ("process.memory.virtual", "Virtual memory", Some(Unit::Bytes), Gauge(virtual_memory)),
             (
-                "process_unix_file_descriptor_count",
+                "process.unix.file_descriptor.count",
                 "Open file descriptors",
                 None,
                 Gauge(entries("/proc/self/fd")),
             ),
-            ("process_thread_count", "Threads", None, Gauge(entries("/proc/self/task"))),
-            ("process_uptime", "Time since the start", Some(Unit::Seconds), Gauge(up)),
+            ("process.thread.count", "Threads", None, Gauge(entries("/proc/self/task"))),
+            ("process.uptime", "Time since the start", Some(Unit::Seconds), Gauge(up)),
             (
-                "tokio_workers",
+                "tokio.workers",
                 "Threads that serve requests",
                 None,
                 Gauge(self.runtimes.len() as f64),
             ),
-            ("tokio_tasks_alive", "Tasks that have not ended", None, Gauge(alive as f64)),
+            ("tokio.tasks.alive", "Tasks that have not ended", None, Gauge(alive as f64)),
             (
-                "tokio_queue_depth",
+                "tokio.queue.depth",
                 "Tasks that wait in the queue of a runtime",
                 None,
                 Gauge(queued as f64),
             ),
             (
-                "tokio_worker_busy_duration",
+                "tokio.worker.busy.duration",
                 "Time in which a thread that serves requests was busy",
                 Some(Unit::Seconds),
                 Counter(busy),
             ),
             (
-                "tokio_worker_parks",
+                "tokio.worker.parks",
                 "Times that a thread that serves requests had nothing to do",
                 None,
                 Counter(parked),
             ),
             (
-                "log_lines_dropped",
+                "log.lines.dropped",
                 "Log lines that were dropped because stdout was not read",
                 None,
                 Counter((self.dropped_lines)() as f64),
@@ -130,7 +119,8 @@ impl Collector for Process {
                 Value::Counter(_) => ConstCounter::<f64>::TYPE,
                 Value::Gauge(_) => ConstGauge::<f64>::TYPE,
             };
-            let mut metric = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
+            let name = snake(name);
+            let mut metric = encoder.encode_descriptor(&name, help, unit.as_ref(), kind)?;
             let metric = metric.encode_family(&labels)?;
             match value {
                 Value::Counter(value) => ConstCounter::new(value).encode(metric)?,

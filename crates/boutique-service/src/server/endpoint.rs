@@ -21,8 +21,8 @@ use crate::context::ServiceContext;
 use crate::faults::{self, ServiceFaults};
 use crate::grpc::{self, DeadlineBody};
 use crate::layers::{
-    CatchPanicLayer, ContextLayer, DeadlineLayer, FaultLayer, Fragile, LogLayer, MetricsLayer,
-    Protocol, Reply, Request, RequestInfo, TraceLayer, http_status,
+    AlterableReply, CatchPanicLayer, ContextLayer, DeadlineLayer, FaultLayer, LogLayer,
+    MetricsLayer, Protocol, Reply, Request, RequestInfo, TraceLayer, http_status,
 };
 use crate::net::Target;
 use crate::overload;
@@ -62,7 +62,7 @@ fn stack<S, T>(
     service: S,
 ) -> impl Service<Request<T>, Response = S::Response, Error = Status, Future: Send>
 where
-    S: Service<Request<T>, Response: Reply + Fragile, Error = Status, Future: Send>,
+    S: Service<Request<T>, Response: Reply + AlterableReply, Error = Status, Future: Send>,
 {
     ServiceBuilder::new()
         .layer(TraceLayer::server(context))

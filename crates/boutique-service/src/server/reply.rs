@@ -12,7 +12,7 @@ use tonic::Status;
 use super::outgoing::Share;
 use crate::faults::{Fault, SlowBody};
 use crate::grpc;
-use crate::layers::{Ending, Fragile, Outcome, Reply, changed};
+use crate::layers::{AlterableReply, Ending, Outcome, Reply, changed};
 
 /// An HTTP response, and how it came about.
 pub(super) struct WireReply {
@@ -44,7 +44,7 @@ impl Reply for WireReply {
     }
 }
 
-/// What a connection does about a request.
+/// The outcome of a request over a connection.
 pub(super) enum Answer {
     /// It writes a response, which keeps the share until that is done.
     Response(Response<Body>, Share),
@@ -52,14 +52,14 @@ pub(super) enum Answer {
     Close,
 }
 
-impl Fragile for WireReply {
+impl AlterableReply for WireReply {
     fn of_http(status: StatusCode) -> Option<Self> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
         Some(Self { response, is_http: true, outcome: Outcome::default() })
     }
 
-    fn harm(
+    fn alter(
         mut self,
         path: String,
         faults: Vec<Arc<Fault>>,

@@ -85,12 +85,12 @@ impl Outage {
 
 /// An exporter that tells of its outages.
 #[derive(Debug)]
-pub(super) struct Watched<E> {
+pub(super) struct WatchedExporter<E> {
     pub(super) exporter: E,
     pub(super) outage: Arc<Outage>,
 }
 
-impl<E: SpanExporter> SpanExporter for Watched<E> {
+impl<E: SpanExporter> SpanExporter for WatchedExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         self.outage.exporting_since.store(self.outage.now(), Ordering::Relaxed);
         let result = self.exporter.export(batch).await;

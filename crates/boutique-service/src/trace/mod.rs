@@ -15,7 +15,7 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span};
 
-use self::export::{ErrorsToo, Outage, Watched};
+use self::export::{ErrorsToo, Outage, WatchedExporter};
 use self::sampler::sampler;
 use crate::collector;
 use crate::env::{Env, EnvError};
@@ -77,7 +77,8 @@ impl ServiceTracer {
         let name = env.get("OTEL_SERVICE_NAME").unwrap_or(service).to_owned();
         let outage = Arc::new(Outage::new(service));
         let batches =
-            BatchSpanProcessor::builder(Watched { exporter, outage: outage.clone() }).build();
+            BatchSpanProcessor::builder(WatchedExporter { exporter, outage: outage.clone() })
+                .build();
         let records_errors = env.flag("TRACE_ERRORS")?.unwrap_or(false);
         let provider = SdkTracerProvider::builder()
             .with_span_processor(ErrorsToo(batches))
