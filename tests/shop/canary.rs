@@ -7,10 +7,7 @@ use boutique_proto::{
 };
 use boutique_service::{Channel, Env, Registry, client};
 
-use crate::collector::Collector;
-use boutique_test::RedisServer;
-use boutique_test::Visitor;
-use boutique_test::{Processes, settings};
+use boutique_test::{Collector, Processes, RedisServer, Visitor, settings};
 
 /// Good, of another brand, without a right check digit, and none at all.
 const CARDS: [&str; 5] = [
@@ -122,6 +119,8 @@ async fn ten_processes_keep_cards_to_themselves() -> anyhow::Result<()> {
         ("REDIS_ADDR", redis.address().as_str()),
         ("RUST_LOG", "debug,h2=info,hyper=info"),
         ("ENABLE_TRACING", "1"),
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_METRICS_EXPORTER", "otlp"),
         ("COLLECTOR_SERVICE_ADDR", address.as_str()),
         ("ADMIN_ADDR", "127.0.0.1:0"),
     ]);

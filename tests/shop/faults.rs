@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use boutique_proto::{AdRequest, ad_service, services};
 use boutique_service::{Env, Registry, client};
-use boutique_test::{Answer, Process, Processes, Visitor, settings};
+use boutique_test::{Answer, Collector, Process, Processes, Visitor, settings};
 use serde_json::Value;
 
-use crate::collector::Collector;
 use crate::open;
 
 const SLOW: &str =
@@ -150,7 +149,9 @@ async fn injected_faults_are_marked_in_spans() -> anyhow::Result<()> {
 
     let traces = collector.traces_with("GET /product/{id}");
     let marked = |name: &str| {
-        let spans = traces[0].iter().filter(|span| span.fault.as_deref() == Some(name));
+        let spans = traces[0]
+            .iter()
+            .filter(|span| span.attributes.get("fault.name").is_some_and(|fault| fault == name));
         spans.map(|span| span.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(marked("slow ads"), ["hipstershop.AdService/GetAds"]);

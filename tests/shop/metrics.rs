@@ -5,14 +5,12 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use boutique_proto::services::SERVICES;
-use boutique_test::{Processes, Prometheus, RedisServer, Visitor, settings};
+use boutique_test::{Collector, Processes, Prometheus, RedisServer, Visitor, settings};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-
-use crate::collector::Collector;
 
 const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0";
 

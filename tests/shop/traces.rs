@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use boutique_service::Env;
 
-use crate::collector::{Collector, Span};
 use crate::open;
-use boutique_test::{Processes, RedisServer, Visitor, settings};
+use boutique_test::{Collector, Processes, RedisServer, Span, Visitor, settings};
 
 const CHECKOUT: [&str; 9] = [
     "cartservice",
@@ -114,7 +113,9 @@ async fn commands_of_redis_and_mails_are_spans() -> anyhow::Result<()> {
 
     let checkouts = collector.traces_with("POST /cart/checkout");
     assert_connected(&checkouts[0]);
-    let systems = checkouts[0].iter().filter(|span| span.store.as_deref() == Some("redis"));
+    let systems = checkouts[0]
+        .iter()
+        .filter(|span| span.attributes.get("db.system.name").is_some_and(|name| name == "redis"));
     let services: BTreeSet<_> = systems.map(|span| span.service.as_str()).collect();
     let expected =
         ["cartservice", "checkoutservice", "emailservice", "paymentservice", "shippingservice"];

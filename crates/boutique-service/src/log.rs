@@ -2,6 +2,8 @@
 //! text on a terminal. Lines of a thread that serves requests are written together: when it has nothing else to do, and
 //! at most every 10 ms.
 
+mod export;
+mod otlp;
 mod writer;
 
 use std::cell::{Cell, RefCell};
@@ -21,14 +23,17 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+pub(crate) use self::export::{Lines, on_this_thread as on_exporter_thread};
 use self::writer::Batched;
 pub(crate) use self::writer::{defer_writes, dropped_lines, flush, on_thread_park};
+use crate::collector;
 use crate::context::{RequestContext, request_id, trace_id};
 use crate::env::{Env, EnvError};
 
 /// Installs the log: `RUST_LOG` as a list of `target=level`, `info` by default, and `LOG_FORMAT`, by default `pretty`
-/// on a terminal and `json` elsewhere. Where a log is installed already, as in tests, it stays.
-pub(crate) fn install(env: &Env) -> Result<(), EnvError> {
+/// on a terminal and `json` elsewhere. Where a log is installed already, as in tests, it stays. Returns the lines to
+/// export, where `OTEL_LOGS_EXPORTER` has `otlp`.
+pub(crate) fn install(env: &Env) -> Result<Option<Lines>, EnvError> {
     let filter = env
         .parse::<Targets>("RUST_LOG", "a list such as info or info,cartservice=debug")?
         .unwrap_or_else(|| Targets::new().with_default(Level::INFO));
@@ -45,7 +50,13 @@ pub(crate) fn install(env: &Env) -> Result<(), EnvError> {
     } else {
         layer.event_format(JsonLines).boxed()
     };
-    if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_ok() {
+    let (exported, lines) = collector::is_wanted(env, collector::LOGS).then(export::queue).unzip();
+    let exported = exported.map(|writer| {
+        let layer = fmt_layer::layer().with_writer(writer).event_format(JsonLines);
+        layer.with_filter(filter.clone())
+    });
+    let log = tracing_subscriber::registry().with(layer.with_filter(filter)).with(exported);
+    if log.try_init().is_ok() {
         writer::start();
         std::panic::set_hook(Box::new(|panic| {
             // Only a literal is safe to print: a formatted text may hold what a customer sent.
@@ -54,11 +65,11 @@ pub(crate) fn install(env: &Env) -> Result<(), EnvError> {
             tracing::error!(code.location = place, "panicked: {text}");
         }));
     }
-    Ok(())
+    Ok(lines)
 }
 
 /// Formats an event as one JSON object: `timestamp`, `severity`, `message`, the fields beside them, the service, the
-/// trace, and the request's id where a proxy or a mesh gave it one.
+/// trace and its span, and the request's id where a proxy or a mesh gave it one.
 struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -84,6 +95,9 @@ where
         }
         if let Some(trace_id) = trace_id() {
             object.put("trace_id", &trace_id);
+        }
+        if let Some(span_id) = RequestContext::with(|context| context.trace.span_id()).flatten() {
+            object.put("span_id", &span_id);
         }
         if let Some(request_id) = request_id() {
             object.put("request_id", &request_id);

@@ -130,6 +130,12 @@ impl TraceContext {
         by_w3c.or_else(by_b3).or_else(|| parts.get("x-b3-traceid")).map(str::to_owned)
     }
 
+    /// Returns the id of this service's own span as hexadecimal digits, if it records one.
+    pub(crate) fn span_id(&self) -> Option<String> {
+        let (span, _) = self.0.as_ref()?.own.as_ref()?;
+        Some(span.span_id().to_string())
+    }
+
     /// Returns the id of the trace if this service records it.
     pub(crate) fn sampled_id(&self) -> Option<String> {
         let (span, _) = self.0.as_ref()?.own.as_ref()?;

@@ -1,86 +1,182 @@
-//! Metrics pushed over OTLP where `OTEL_METRICS_EXPORTER` says so, on a thread of its own.
+//! Metrics and log records pushed over OTLP where `OTEL_METRICS_EXPORTER` and `OTEL_LOGS_EXPORTER` say so, on a thread of
+//! its own.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_sdk::Resource;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::collector;
+use crate::collector::{self, LOGS, METRICS, is_wanted};
 use crate::env::{Env, EnvError};
+use crate::log::{self, Lines};
 use crate::metrics::Metrics;
 
-const SETTING: &str = "OTEL_METRICS_EXPORTER";
 /// The interval of exports where `OTEL_METRIC_EXPORT_INTERVAL` has none; OpenTelemetry's.
-const INTERVAL: Duration = Duration::from_secs(60);
-/// The longest time of an export, and of the last one of a process.
+const METRICS_INTERVAL: Duration = Duration::from_secs(60);
+/// The time that log lines wait for others where `OTEL_BLRP_SCHEDULE_DELAY` has none; OpenTelemetry's.
+const LOGS_DELAY: Duration = Duration::from_secs(1);
+/// The longest time of an export, and once the process ends.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const LAST_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause before an export that failed is tried again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Returns true if metrics are pushed.
-pub(crate) fn is_wanted(env: &Env) -> bool {
-    env.get(SETTING).is_some_and(|list| list.split(',').any(|exporter| exporter.trim() == "otlp"))
+/// What can be pushed.
+pub(crate) struct Signals {
+    /// The name of the process, for log lines of no service.
+    pub(crate) process: &'static str,
+    pub(crate) metrics: Arc<Metrics>,
+    /// The lines to export, if they are wanted.
+    pub(crate) lines: Option<Lines>,
 }
 
-/// Pushes all metrics until `over`, and once more then. The thread is returned, to be waited for.
+/// Pushes what is wanted until `over`, and once more then. The thread is returned, to be waited for.
 pub(crate) fn start(
     env: &Env,
-    metrics: &Arc<Metrics>,
+    signals: Signals,
     runtime: impl FnOnce() -> anyhow::Result<Runtime>,
     over: CancellationToken,
 ) -> anyhow::Result<Option<JoinHandle<()>>> {
-    if let Some(list) = env.get(SETTING) {
-        let known = |exporter: &str| ["otlp", "none", "prometheus"].contains(&exporter.trim());
-        if !list.split(',').all(known) {
-            tracing::warn!("ignored a part of {SETTING}: there are otlp and none");
+    for setting in [METRICS, LOGS] {
+        let known = |exporter: &str| ["otlp", "none", "prometheus", "console"].contains(&exporter);
+        if env.get(setting).is_some_and(|list| !list.split(',').map(str::trim).all(known)) {
+            tracing::warn!("ignored a part of {setting}: there are otlp and none");
         }
     }
-    if !is_wanted(env) {
+    let Signals { process, metrics, lines } = signals;
+    let metrics = is_wanted(env, METRICS).then_some(metrics);
+    if metrics.is_none() && lines.is_none() {
         return Ok(None);
     }
-    let interval = env.parse("OTEL_METRIC_EXPORT_INTERVAL", "a number of milliseconds")?;
-    let interval = interval.map_or(INTERVAL, Duration::from_millis).max(Duration::from_millis(100));
-    let wrong = |_| EnvError::new("COLLECTOR_SERVICE_ADDR", "must be host:port");
-    let endpoint = Endpoint::from_shared(collector::endpoint(env)?).map_err(wrong)?;
-    let (runtime, metrics) = (runtime()?, metrics.clone());
+    let interval = milliseconds(env, "OTEL_METRIC_EXPORT_INTERVAL")?;
+    let interval = interval.unwrap_or(METRICS_INTERVAL).max(Duration::from_millis(100));
+    let delay = milliseconds(env, "OTEL_BLRP_SCHEDULE_DELAY")?.unwrap_or(LOGS_DELAY);
+    let to_metrics = endpoint(env, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")?;
+    let to_logs = endpoint(env, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")?;
+    let runtime = runtime()?;
     let push = move || {
-        runtime.block_on(push(endpoint, &metrics, interval, over));
+        log::on_exporter_thread();
+        runtime.block_on(async {
+            let metrics = metrics.map(|metrics| push_metrics(to_metrics, metrics, interval, &over));
+            let lines = lines.map(|lines| push_lines(to_logs, process, lines, delay, &over));
+            tokio::join!(when_some(metrics), when_some(lines));
+        });
         runtime.shutdown_background();
     };
     let thread = std::thread::Builder::new().name("push".to_owned()).spawn(push);
-    Ok(Some(thread.context("cannot start the thread that pushes metrics")?))
+    Ok(Some(thread.context("cannot start the thread that pushes telemetry")?))
 }
 
-async fn push(endpoint: Endpoint, metrics: &Metrics, interval: Duration, over: CancellationToken) {
+fn milliseconds(env: &Env, setting: &'static str) -> Result<Option<Duration>, EnvError> {
+    Ok(env.parse(setting, "a number of milliseconds")?.map(Duration::from_millis))
+}
+
+fn endpoint(env: &Env, own: &str) -> Result<Endpoint, EnvError> {
+    let wrong = |_| EnvError::new("COLLECTOR_SERVICE_ADDR", "must be host:port");
+    Endpoint::from_shared(collector::endpoint(env, own)?).map_err(wrong)
+}
+
+async fn when_some(work: Option<impl Future<Output = ()>>) {
+    if let Some(work) = work {
+        work.await;
+    }
+}
+
+async fn push_metrics(
+    endpoint: Endpoint,
+    metrics: Arc<Metrics>,
+    interval: Duration,
+    over: &CancellationToken,
+) {
     let mut client = MetricsServiceClient::new(endpoint.connect_lazy());
-    let (started, mut was_taken) = (SystemTime::now(), true);
+    let (started, mut outage) = (SystemTime::now(), Outage::of("metrics"));
     loop {
         let is_last = over.run_until_cancelled(tokio::time::sleep(interval)).await.is_none();
-        let timeout = if is_last { LAST_TIMEOUT } else { TIMEOUT };
-        let is_taken = tokio::time::timeout(timeout, export(&mut client, metrics, started)).await;
-        let is_taken = is_taken.unwrap_or(false);
-        if is_taken != was_taken {
-            let state = if is_taken { "takes metrics again" } else { "takes no metrics for now" };
-            tracing::warn!("the collector {state}");
-        }
-        was_taken = is_taken;
+        let request = metrics.to_otlp(resource, started);
+        outage.note(export(client.export(request), over).await);
         if is_last {
             return;
         }
     }
 }
 
-async fn export(
-    client: &mut MetricsServiceClient<Channel>,
-    metrics: &Metrics,
-    started: SystemTime,
+/// Pushes log lines. A batch that the collector does not take is tried again, and further lines wait behind it.
+async fn push_lines(
+    endpoint: Endpoint,
+    process: &str,
+    mut lines: Lines,
+    delay: Duration,
+    over: &CancellationToken,
+) {
+    let mut client: LogsServiceClient<Channel> = LogsServiceClient::new(endpoint.connect_lazy());
+    let (mut pending, mut outage) = (None, Outage::of("log lines"));
+    loop {
+        let wait = async {
+            match pending {
+                Some(_) => tokio::time::sleep(RETRY_DELAY).await,
+                None => lines.wait(delay).await,
+            }
+        };
+        let is_last = over.run_until_cancelled(wait).await.is_none();
+        while let Some(request) = pending.take().or_else(|| lines.take(process, resource)) {
+            let is_taken = export(client.export(request.clone()), over).await;
+            outage.note(is_taken);
+            if !is_taken {
+                pending = Some(request);
+                break;
+            }
+        }
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// Returns true if the export succeeds in time, of which there is less once the process ends.
+async fn export<T>(
+    export: impl Future<Output = Result<T, tonic::Status>>,
+    over: &CancellationToken,
 ) -> bool {
-    client.export(metrics.to_otlp(resource, started)).await.is_ok()
+    let end = async {
+        over.cancelled().await;
+        tokio::time::sleep(LAST_TIMEOUT).await;
+    };
+    tokio::select! {
+        result = export => result.is_ok(),
+        () = tokio::time::sleep(TIMEOUT) => false,
+        () = end => false,
+    }
+}
+
+/// Logs once that the collector does not take a signal, and once that it does again.
+struct Outage {
+    signal: &'static str,
+    is_out: bool,
+}
+
+impl Outage {
+    fn of(signal: &'static str) -> Self {
+        Self { signal, is_out: false }
+    }
+
+    fn note(&mut self, is_taken: bool) {
+        if is_taken == self.is_out {
+            let signal = self.signal;
+            if is_taken {
+                tracing::info!("the collector takes {signal} again");
+            } else {
+                tracing::warn!("the collector takes no {signal} for now");
+            }
+        }
+        self.is_out = !is_taken;
+    }
 }
 
 /// The attributes of a service's resource: its name, and those of `OTEL_RESOURCE_ATTRIBUTES`.

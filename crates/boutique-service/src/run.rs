@@ -86,7 +86,7 @@ fn try_run_all(
     threads: Threads,
     start: impl AsyncFnOnce(&mut Env, &mut Registry) -> anyhow::Result<Vec<ServerHandle>>,
 ) -> anyhow::Result<()> {
-    log::install(&env)?;
+    let lines = log::install(&env)?;
     let (mut registry, over) = (Registry::default(), CancellationToken::new());
     for index in 1..thread_count(&env, threads)? {
         registry.workers.push(start_worker(index, over.clone())?);
@@ -96,7 +96,8 @@ fn try_run_all(
     serving.push(runtime.handle().clone());
     registry.metrics().add_process(name, serving, log::dropped_lines);
     admin::start(&env, &registry, current_thread, over.clone())?;
-    let pushing = push::start(&env, registry.metrics(), current_thread, over.clone())?;
+    let signals = push::Signals { process: name, metrics: registry.metrics().clone(), lines };
+    let pushing = push::start(&env, signals, current_thread, over.clone())?;
     log::defer_writes();
     let outcome = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -133,6 +134,7 @@ fn try_run_all(
     over.cancel();
     if let Some(pushing) = pushing {
         let _ = pushing.join();
+        log::flush();
     }
     // A name look-up or an export may hang in a blocking thread; the process does not wait for it.
     runtime.shutdown_background();

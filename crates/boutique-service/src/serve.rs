@@ -10,6 +10,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic_health::ServingStatus;
 
 use crate::admin;
+use crate::collector;
 use crate::context::{RequestContext, ServiceContext};
 use crate::env::{Env, EnvError};
 use crate::faults::ServiceFaults;
@@ -17,7 +18,6 @@ use crate::grpc;
 use crate::listen::ListenAddress;
 use crate::memory;
 use crate::metrics::ServiceMetrics;
-use crate::push;
 use crate::registry::Registry;
 use crate::server::{ConnectionLimits, Endpoint, Health, Listener, Router, Shutdown, accept};
 use crate::trace::ServiceTracer;
@@ -117,10 +117,12 @@ async fn start(
     let context = ServiceContext {
         name: spec.name,
         tracer: ServiceTracer::from_env(spec.name, env, router.is_http())?,
-        metrics: (admin::is_wanted(env) || push::is_wanted(env)).then(|| {
-            let methods = router.methods();
-            ServiceMetrics::new(registry.metrics(), spec.name, router.is_http(), &methods)
-        }),
+        metrics: (admin::is_wanted(env) || collector::is_wanted(env, collector::METRICS)).then(
+            || {
+                let methods = router.methods();
+                ServiceMetrics::new(registry.metrics(), spec.name, router.is_http(), &methods)
+            },
+        ),
         faults: Some(ServiceFaults::new(
             &registry.faults(env)?,
             spec.name,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod authority;
+mod collector;
 pub mod echo;
 mod faulty_proxy;
 mod processes;
@@ -17,6 +18,7 @@ use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn};
 use tonic::transport::{Channel, Endpoint};
 
 pub use crate::authority::{Authority, Certificate};
+pub use crate::collector::{Attributes, Collector, LogLine, Span, attributes};
 pub use crate::faulty_proxy::{Fault, FaultyProxy};
 pub use crate::processes::{Process, Processes, binary, load_generator, settings};
 pub use crate::prometheus::Prometheus;

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Exemplar, Gauge, Histogram, HistogramDataPoint, Metric,
     NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, exemplar, number_data_point,
 };
-use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use crate::collector::{self, attribute};
 
 /// The label that becomes the resource of a series.
 const SERVICE: &str = "service_name";
@@ -61,13 +60,9 @@ pub(crate) fn request(
             services.entry(service).or_default().extend(metric);
         }
     }
-    let scope =
-        Some(InstrumentationScope { name: "boutique-service".to_owned(), ..Default::default() });
+    let scope = Some(collector::scope());
     let resource_metrics = services.into_iter().map(|(service, metrics)| ResourceMetrics {
-        resource: Some(Resource {
-            attributes: resource(&service).into_iter().map(attribute).collect(),
-            ..Default::default()
-        }),
+        resource: Some(collector::resource(resource(&service))),
         scope_metrics: vec![ScopeMetrics { scope: scope.clone(), metrics, ..Default::default() }],
         ..Default::default()
     });
@@ -215,11 +210,6 @@ fn attribute_name(label: &str) -> String {
     label.replace('_', ".").replace("status.code", "status_code")
 }
 
-fn attribute((key, value): (String, String)) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Value::StringValue(value)) });
-    KeyValue { key, value, ..Default::default() }
-}
-
 fn nanos(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
@@ -227,6 +217,8 @@ fn nanos(time: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+
     use super::*;
 
     const TEXT: &str = r#"# HELP rpc_call_duration_seconds RPCs.
