@@ -101,9 +101,11 @@ mod tests {
         assert_eq!(record.time_unix_nano, 1_769_851_800_000_250_000);
         assert_eq!(record.severity_number, i32::from(SeverityNumber::Warn));
         assert_eq!((record.trace_id.len(), record.span_id.len()), (16, 8));
-        let values =
-            record.attributes.iter().map(|pair| pair.value.clone().unwrap().value.unwrap());
-        let expected = [Any::IntValue(3), Any::BoolValue(true), Any::DoubleValue(0.5)];
-        assert_eq!(values.collect::<Vec<_>>(), expected);
+        let pairs = record.attributes.iter().cloned();
+        let values: BTreeMap<_, _> =
+            pairs.map(|pair| (pair.key, pair.value.unwrap().value.unwrap())).collect();
+        let expected =
+            [("n", Any::IntValue(3)), ("ok", Any::BoolValue(true)), ("r", Any::DoubleValue(0.5))];
+        assert_eq!(values, expected.map(|(key, value)| (key.to_owned(), value)).into());
     }
 }
