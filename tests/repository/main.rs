@@ -102,10 +102,12 @@ fn crates_depend_downward_and_no_service_on_another() {
     }
 }
 
-/// The shared parts of tests are compiled into no product binary.
+/// The shared parts of tests are compiled into no product binary; the recorder is a tool for the laboratory.
 #[test]
 fn no_product_depends_on_test_support() {
-    for package in packages().iter().filter(|path| !path.ends_with("boutique-test")) {
+    let may =
+        |path: &PathBuf| ["boutique-test", "recorder"].iter().any(|name| path.ends_with(name));
+    for package in packages().iter().filter(|path| !may(path)) {
         assert!(!dependencies(package).contains(&"boutique-test".to_owned()), "{package:?}");
     }
     assert!(!dependencies(root()).contains(&"boutique-test".to_owned()));
@@ -252,8 +254,8 @@ fn every_service_is_delivered_everywhere() {
         .unwrap()
         .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
         .collect();
-    // The benchmark alone is for those who have the sources.
-    let tools = members("tools").into_iter().filter(|tool| !tool.ends_with("benchmark"));
+    // The load generator is delivered as well; the other tools are for those who have the sources.
+    let tools = members("tools").into_iter().filter(|tool| tool.ends_with("loadgenerator"));
     for package in members("services").into_iter().chain(tools) {
         let name = package_name(&package);
         for file in everywhere {

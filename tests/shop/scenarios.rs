@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use boutique_proto::services::SERVICES;
 use boutique_test::{Processes, Prometheus, Visitor, settings};
 
 /// The time that a symptom is looked for in; people look at minutes.
@@ -43,8 +44,10 @@ async fn visit(mut visitor: Visitor) {
 fn every_scenario_is_described() {
     let (page, found) = (read("docs/scenarios.md"), scenarios());
     assert!(found.len() >= 12);
-    for name in found.keys() {
+    for (name, scenario) in &found {
         assert!(page.contains(&format!("\n## {name}\n")), "docs/scenarios.md has no {name}");
+        let cause = scenario.lines().find_map(|line| line.strip_prefix("# cause: "));
+        assert!(SERVICES.iter().any(|spec| Some(spec.name) == cause), "{name} has no cause");
     }
 }
 

@@ -80,8 +80,8 @@ pub struct Collector {
     lines: Arc<Mutex<Vec<LogLine>>>,
     /// By service, in the order of their arrival.
     metrics: Arc<Mutex<Vec<(String, Metric)>>>,
-    /// Everything received, printed, for a scan.
-    raw: Arc<Mutex<String>>,
+    /// Everything received, printed, for a scan; without it where nobody will.
+    raw: Option<Arc<Mutex<String>>>,
 }
 
 impl Collector {
@@ -92,17 +92,36 @@ impl Collector {
         Ok((collector, address, running))
     }
 
+    /// Starts one on a free port of loopback that does not keep what [`Collector::raw`] returns.
+    pub async fn start_without_raw() -> anyhow::Result<(Self, String, ServerHandle)> {
+        let collector = Self::default();
+        let running = collector.serve("127.0.0.1:0").await?;
+        let address = running.address().context("it listens nowhere")?.to_string();
+        Ok((collector, address, running))
+    }
+
     /// Starts one at this address.
     pub async fn start_at(address: &str) -> anyhow::Result<(Self, ServerHandle)> {
-        let collector = Self::default();
+        let collector = Self { raw: Some(Arc::default()), ..Self::default() };
+        let running = collector.serve(address).await?;
+        Ok((collector, running))
+    }
+
+    async fn serve(&self, address: &str) -> anyhow::Result<ServerHandle> {
+        let collector = self;
         let service = ServiceSpec::unlisted("collector", "COLLECTOR_SERVICE_ADDR");
         let app = Router::grpc((TraceServiceServer::new(collector.clone()), Handlers::default()))
             .add_grpc((MetricsServiceServer::new(collector.clone()), Handlers::default()))
             .add_grpc((LogsServiceServer::new(collector.clone()), Handlers::default()));
         let (host, port) = address.rsplit_once(':').context("no port")?;
         let env = Env::from([("LISTEN_ADDR", host), ("PORT", port)]);
-        let running = spawn(service, &env, &Registry::default(), app).await?;
-        Ok((collector, running))
+        spawn(service, &env, &Registry::default(), app).await
+    }
+
+    fn keep(&self, request: &impl std::fmt::Debug) {
+        if let Some(raw) = &self.raw {
+            raw.lock().unwrap().push_str(&format!("{request:?}\n"));
+        }
     }
 
     /// Returns the spans of every trace that has a span of this name.
@@ -141,7 +160,7 @@ impl Collector {
 
     /// Returns all that was received as text.
     pub fn raw(&self) -> String {
-        self.raw.lock().unwrap().clone()
+        self.raw.as_ref().map(|raw| raw.lock().unwrap().clone()).unwrap_or_default()
     }
 }
 
@@ -175,7 +194,7 @@ impl MetricsService for Collector {
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
         let request = request.into_inner();
-        self.raw.lock().unwrap().push_str(&format!("{request:?}\n"));
+        self.keep(&request);
         let mut metrics = self.metrics.lock().unwrap();
         for resource in request.resource_metrics {
             let service = service(resource.resource);
@@ -193,7 +212,7 @@ impl LogsService for Collector {
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
         let request = request.into_inner();
-        self.raw.lock().unwrap().push_str(&format!("{request:?}\n"));
+        self.keep(&request);
         let mut lines = self.lines.lock().unwrap();
         for resource in request.resource_logs {
             let service = service(resource.resource);
@@ -221,7 +240,7 @@ impl TraceService for Collector {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let request = request.into_inner();
-        self.raw.lock().unwrap().push_str(&format!("{request:?}\n"));
+        self.keep(&request);
         let mut spans = self.spans.lock().unwrap();
         for resource in request.resource_spans {
             let service = service(resource.resource);

@@ -130,13 +130,12 @@ fn collect(
     })
 }
 
-/// A binary beside this test's own.
+/// A binary of the same build: beside this program, or beside the folder of a test.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let folder = own.parent().and_then(std::path::Path::parent).context("no target folder")?;
-    let path = folder.join(name);
-    anyhow::ensure!(path.exists(), "{name} is not built: run cargo build --workspace");
-    Ok(path)
+    let path = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let path = path.into_iter().find(|path| path.is_file());
+    path.with_context(|| format!("{name} is not built: run cargo build --workspace"))
 }
 
 /// Runs the load generator with these arguments, and returns its output and its JSON report.
