@@ -7,7 +7,7 @@ use std::time::Duration;
 use boutique_service::Env;
 
 use crate::open;
-use boutique_test::{Collector, Processes, RedisServer, Span, Visitor, settings};
+use boutique_test::{Collector, Processes, RedisServer, Relay, Span, Visitor, settings};
 
 const CHECKOUT: [&str; 9] = [
     "cartservice",
@@ -77,17 +77,20 @@ async fn inside_one_process_each_service_traces_under_its_own_name() -> anyhow::
     Ok(())
 }
 
+/// Through an OpenTelemetry Collector, as the profile of compose configures it.
 #[tokio::test]
 async fn ten_processes_trace_as_one_shop() -> anyhow::Result<()> {
-    let (collector, address, _running) = Collector::start().await?;
+    let (receiver, receiver_address, _running) = Collector::start().await?;
+    let relay = Relay::start(&receiver_address).await?;
     let settings =
-        settings([("ENABLE_TRACING", "1"), ("COLLECTOR_SERVICE_ADDR", address.as_str())]);
+        settings([("ENABLE_TRACING", "1"), ("COLLECTOR_SERVICE_ADDR", relay.address.as_str())]);
     let mut processes = Processes::ten(&settings).await?;
 
     buy(&mut processes.visitor).await;
     processes.stop().await?;
+    relay.stop().await?;
 
-    assert_traced(&collector);
+    assert_traced(&receiver);
     Ok(())
 }
 

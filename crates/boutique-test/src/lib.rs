@@ -9,6 +9,7 @@ mod faulty_proxy;
 mod processes;
 mod prometheus;
 mod redis_server;
+mod relay;
 mod visitor;
 
 use std::fmt::Display;
@@ -23,6 +24,7 @@ pub use crate::faulty_proxy::{Fault, FaultyProxy};
 pub use crate::processes::{Process, Processes, binary, load_generator, settings};
 pub use crate::prometheus::Prometheus;
 pub use crate::redis_server::RedisServer;
+pub use crate::relay::Relay;
 pub use crate::visitor::{Answer, FORM, Visitor};
 
 /// Serves `routes` on loopback, and connects to it. Where the process's environment holds the service's address, as in

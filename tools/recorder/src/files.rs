@@ -9,6 +9,7 @@ use boutique_test::{LogLine, Span};
 use serde_json::{Map, Value, json};
 
 use crate::case::Case;
+use crate::picture;
 use crate::signals::Table;
 
 /// The file that is written last.
@@ -56,6 +57,8 @@ pub(crate) fn write(folder: &Path, case: &Case, recording: &Recording) -> anyhow
     write_lines(folder, lines)?;
     write_spans(folder, spans)?;
     let (began, injected, ended) = (seconds(*began), seconds(*injected), seconds(*ended));
+    let subject = (case.service.as_str(), case.fault.as_str());
+    picture::draw(&folder.join("picture.svg"), metrics, subject, injected)?;
     let truth = json!({
         "service": case.service,
         "fault": case.fault,

@@ -4,6 +4,7 @@
 mod case;
 mod faults;
 mod files;
+mod picture;
 mod record;
 mod signals;
 

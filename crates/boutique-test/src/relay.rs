@@ -1,0 +1,67 @@
+//! A real OpenTelemetry Collector, between the shop and a receiver.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use tokio::process::{Child, Command};
+
+/// The configuration that the compose profile has.
+const CONFIG: &str = include_str!("../../../observability/compose/collector.yaml");
+
+/// A collector that hands on what it takes. Dropping it ends it.
+pub struct Relay {
+    child: Child,
+    /// Where it takes OTLP over gRPC.
+    pub address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Relay {
+    /// Starts `otelcol`, which hands spans on to `receiver` in the place of Jaeger.
+    pub async fn start(receiver: &str) -> anyhow::Result<Self> {
+        // The collector does not say which port it was given.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let mut config = CONFIG.to_owned();
+        for (ours, here) in [
+            ("0.0.0.0:4317", address.as_str()),
+            ("jaeger:4317", receiver),
+            // The receiver reads no gzip.
+            ("tls: {insecure: true}", "tls: {insecure: true}\n    compression: none"),
+            // Its own metrics would have the same port in every test.
+            ("service:\n", "service:\n  telemetry: {metrics: {level: none}}\n"),
+        ] {
+            ensure!(config.contains(ours), "the configuration has no {ours}");
+            config = config.replace(ours, here);
+        }
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("collector.yaml");
+        std::fs::write(&file, config)?;
+        let child = Command::new("otelcol")
+            .arg(format!("--config={}", file.display()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("no otelcol: tests/delivery/install compiles it")?;
+        let relay = Self { child, address, _folder: folder };
+        let listens = async {
+            while tokio::net::TcpStream::connect(&relay.address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), listens).await.context("it never listens")?;
+        Ok(relay)
+    }
+
+    /// Ends it, after it has handed on what it has.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.child.id().context("the collector is gone")?;
+        let sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+        ensure!(sent.success(), "cannot stop the collector");
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
+        ensure!(ended.context("the collector does not end")??.success(), "the collector failed");
+        Ok(())
+    }
+}
