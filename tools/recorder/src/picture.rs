@@ -49,7 +49,7 @@ pub(crate) fn draw(
             legend.draw(&text).map_err(failed)?;
         }
         let title =
-            Text::new(format!("{fault}, from the dashed line"), (40, 20), ("sans-serif", 16));
+            Text::new(format!("{fault}, from the dashed line"), (8, 20), ("sans-serif", 16));
         legend.draw(&title).map_err(failed)?;
         area.present().map_err(failed)?;
     }
