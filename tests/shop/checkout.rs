@@ -73,6 +73,27 @@ async fn a_form_that_breaks_a_rule_is_refused_with_upstreams_words() -> anyhow::
             assert!(!page.body.contains(leak), "{leak}");
         }
     }
+    // The form is there again, with what was sent, and with what is wrong beside its field; the card has to be entered anew.
+    let wrong = [("email", "jo at example"), ("city", "<b>Bern</b>"), ("credit_card_cvv", "4711")];
+    let page = visitor.check_out(&wrong).await;
+    let field = |name: &str| {
+        let start = page.body.find(&format!("id=\"{name}\"")).unwrap();
+        page.body[start..].split_once('>').unwrap().0.to_owned()
+    };
+    assert!(field("email").contains("value=\"jo at example\""), "{}", field("email"));
+    assert!(field("email").contains("aria-invalid=\"true\" aria-describedby=\"email-problem\""));
+    let beside = "id=\"email-problem\">Enter an address such as name@example.com.";
+    assert!(page.body.contains(beside), "{}", page.body);
+    assert!(field("city").contains("value=\"&#60;b&#62;Bern&#60;/b&#62;\""), "{}", field("city"));
+    assert!(!field("city").contains("aria-invalid"));
+    for secret in ["4432801561520454", "4711"] {
+        assert!(!page.body.contains(secret), "{secret}");
+    }
+    assert!(!visitor.get("/cart").await.body.contains("field-problem"));
+    // And what a service refuses is said above it.
+    let declined = visitor.check_out(&[("credit_card_number", "378282246310005")]).await;
+    assert!(declined.between("role=\"alert\"", "<details").contains("Only VISA or MasterCard"));
+
     let empty = visitor.post("/cart/checkout", &[]).await;
     assert_eq!(empty.body.matches("is invalid: required").count(), 10);
     assert!(visitor.get("/cart").await.body.contains("Cart (1)"));

@@ -5,6 +5,7 @@ mod assistant;
 mod cart;
 mod carts;
 mod checkout;
+mod checkout_form;
 mod currency;
 mod edge;
 mod failure;

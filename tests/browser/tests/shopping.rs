@@ -110,20 +110,37 @@ async fn shop(client: &Client, base: &str, name: &str) -> anyhow::Result<()> {
     says(client, "€43.31").await?;
     look(client, &format!("{name}-3-cart")).await?;
 
+    // Refused by the shop, not by the browser; then corrected.
+    let mistake = "document.querySelector('.cart-checkout-form').noValidate = true;
+        document.getElementById('email').value = 'jo at example'";
+    client.execute(mistake, vec![]).await?;
+    click(client, ".cart-checkout-form button").await?;
+    says(client, "Your order was not placed.").await?;
+    says(client, "Enter an address such as").await?;
+    look(client, &format!("{name}-4-refused")).await?;
+    for (field, text) in [
+        ("email", "jo@example.com"),
+        ("credit_card_number", "4432 8015 6152 0454"),
+        ("credit_card_cvv", "672"),
+    ] {
+        let field = client.find(Locator::Id(field)).await?;
+        field.clear().await?;
+        field.send_keys(text).await?;
+    }
     click(client, ".cart-checkout-form button").await?;
     says(client, "Your order is complete!").await?;
     says(client, "€43.31").await?;
-    look(client, &format!("{name}-4-order")).await?;
+    look(client, &format!("{name}-5-order")).await?;
 
     click(client, "a[href='/orders']").await?;
     says(client, "Your orders").await?;
-    look(client, &format!("{name}-5-orders")).await?;
+    look(client, &format!("{name}-6-orders")).await?;
     click(client, "a[href^='/orders/']").await?;
     says(client, "Your order is complete!").await?;
 
     client.goto(&format!("{base}product/NOPE")).await?;
     says(client, "Uh, oh!").await?;
-    look(client, &format!("{name}-6-error")).await?;
+    look(client, &format!("{name}-7-error")).await?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode;
 pub(crate) struct Fields(HashMap<String, String>);
 
 /// A form's names of the fields that the rules below call otherwise.
-const LABELS: [(&str, &str); 13] = [
+const LABELS: [(&str, &str); 14] = [
     ("email", "Email"),
     ("street_address", "StreetAddress"),
     ("zip_code", "ZipCode"),
@@ -25,6 +25,7 @@ const LABELS: [(&str, &str); 13] = [
     ("product_id", "ProductID"),
     ("quantity", "Quantity"),
     ("currency_code", "Currency"),
+    ("order_token", "OrderToken"),
 ];
 
 impl Fields {
@@ -90,6 +91,12 @@ impl Invalid {
     /// One field's broken rule.
     pub(crate) fn one(field: &'static str, tag: &'static str) -> Self {
         Self(vec![(field, tag)])
+    }
+
+    /// Returns the rule that the field of a form with this name broke, if it did.
+    pub(crate) fn tag(&self, name: &str) -> Option<&'static str> {
+        let (_, label) = LABELS.iter().find(|(known, _)| *known == name)?;
+        self.0.iter().find(|(field, _)| field == label).map(|(_, tag)| *tag)
     }
 
     /// Names each field with the first rule that it broke.

@@ -10,10 +10,9 @@ use boutique_money::{CurrencyCode, Money, MoneyError};
 use boutique_proto::CartItem;
 use boutique_service::detach;
 use futures_util::future::join_all;
-use time::OffsetDateTime;
 use tonic::{Code, Status};
-use uuid::Uuid;
 
+use super::checkout_form::{CheckoutForm, Refused};
 use super::failure::{Failure, retrieved, within};
 use super::form;
 use super::handler::see;
@@ -23,7 +22,7 @@ use super::state::Shop;
 use super::visit::Visit;
 use crate::copy::Priced;
 use crate::domain;
-use crate::domain::form::{AddToCart, Invalid};
+use crate::domain::form::{AddToCart, Fields, Invalid};
 
 #[derive(Template)]
 #[template(path = "cart.html")]
@@ -35,10 +34,7 @@ struct CartPage<'a> {
     /// `None` if it is not known yet.
     shipping: Option<String>,
     total: String,
-    /// Tells this form from others: however often it is sent, it places one order.
-    order_token: Uuid,
-    /// The years a card may expire in; the second is preselected.
-    years: Vec<i32>,
+    form: CheckoutForm,
     recommendations: Vec<Arc<Priced>>,
 }
 
@@ -61,6 +57,34 @@ pub(crate) async fn view(
     visit: Arc<Visit>,
     _request: Request,
 ) -> Result<Response, Failure> {
+    show(&shop, &visit, None).await
+}
+
+/// Shows the checkout form again, with what was sent and what is wrong with it, or the failure alone where there is no cart
+/// to show it with.
+pub(crate) async fn refuse(
+    shop: &Shop,
+    visit: &Visit,
+    fields: &Fields,
+    failure: Failure,
+    invalid: Option<&Invalid>,
+) -> Result<Response, Failure> {
+    let refused = Refused { fields, failure: &failure, invalid };
+    match show(shop, visit, Some(&refused)).await {
+        Ok(mut page) if page.status() == failure.status() => {
+            failure.finish(&mut page);
+            Ok(page)
+        }
+        Ok(_) | Err(_) => Err(failure),
+    }
+}
+
+/// The page of the cart. After a refusal it has the failure's status if it has a form to fill in.
+async fn show(
+    shop: &Shop,
+    visit: &Visit,
+    refused: Option<&Refused<'_>>,
+) -> Result<Response, Failure> {
     within(shop.config.limits.page, async || {
         let (supported, cart) =
             tokio::join!(shop.clients.currencies(), shop.clients.cart(&visit.session));
@@ -72,27 +96,31 @@ pub(crate) async fn view(
         let ids = cart.iter().map(|item| item.product_id.clone()).collect();
         let (quote, found, recommendations) = tokio::join!(
             shop.clients.quote(cart.clone()),
-            find(&shop, &cart),
-            page::recommendations(&shop, &visit, ids),
+            find(shop, &cart),
+            page::recommendations(shop, visit, ids),
         );
         let quote = notes.or_note(Note::NoShipping, "failed to get shipping quote", quote)?;
         let found = notes.of_catalog(found?);
-        let Bill { shipping, lines, total } =
-            bill(&shop, current, quote, found, &mut notes).await?;
+        let Bill { shipping, lines, total } = bill(shop, current, quote, found, &mut notes).await?;
 
-        let frame = Frame::full(&shop, &visit, currencies, Some(&cart), &notes);
-        let this_year = OffsetDateTime::now_utc().year();
+        let frame = Frame::full(shop, visit, currencies, Some(&cart), &notes);
         let page = CartPage {
             frame,
             has_gone: lines.iter().any(|line| line.sold.is_none()),
             lines,
             shipping: shipping.map(domain::price),
             total: domain::price(total),
-            order_token: Uuid::new_v4(),
-            years: (this_year..this_year + 5).collect(),
+            form: CheckoutForm::new(refused),
             recommendations,
         };
-        page::answer(&shop, &visit, current, &page.frame, &page)
+        let mut response = page::answer(shop, visit, current, &page.frame, &page)?;
+        if let Some(refused) = refused
+            && !page.lines.is_empty()
+            && !page.has_gone
+        {
+            *response.status_mut() = refused.failure.status();
+        }
+        Ok(response)
     })
     .await
 }

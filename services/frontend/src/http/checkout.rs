@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::failure::Failure;
 use super::state::Shop;
 use super::visit::Visit;
-use super::{form, order};
+use super::{cart, form, order};
 use crate::domain::form::PlaceOrder;
 
 pub(crate) async fn place(
@@ -23,7 +23,13 @@ pub(crate) async fn place(
     visit: Arc<Visit>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let form = PlaceOrder::parse(&form::fields(request).await?)?;
+    let fields = form::fields(request).await?;
+    let form = match PlaceOrder::parse(&fields) {
+        Ok(form) => form,
+        Err(invalid) => {
+            return cart::refuse(&shop, &visit, &fields, (&invalid).into(), Some(&invalid)).await;
+        }
+    };
     let key = IdempotencyKey::parse(&form.token);
     let code = visit.currency.as_deref().and_then(|code| CurrencyCode::parse(code).ok());
     let order = order_request(&visit, code.unwrap_or(CurrencyCode::USD), form);
@@ -41,7 +47,12 @@ pub(crate) async fn place(
             let id = cause.metadata().get(ORDER_ID).and_then(|id| id.to_str().ok());
             return order::pending(&shop, &visit, id);
         }
-        Err(cause) => return Err(not_placed(cause)),
+        Err(cause) => match not_placed(cause) {
+            failure if failure.status() == StatusCode::UNPROCESSABLE_ENTITY => {
+                return cart::refuse(&shop, &visit, &fields, failure, None).await;
+            }
+            failure => return Err(failure),
+        },
     };
     info!(order = %order.order_id, user.id = visit.session_hash, "placed order {}", order.order_id);
 

@@ -86,9 +86,15 @@ impl Failure {
     }
 }
 
+impl From<&Invalid> for Failure {
+    fn from(invalid: &Invalid) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, invalid.to_string())
+    }
+}
+
 impl From<Invalid> for Failure {
     fn from(invalid: Invalid) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, invalid.to_string())
+        Self::from(&invalid)
     }
 }
 

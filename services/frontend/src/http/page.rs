@@ -158,16 +158,35 @@ struct ErrorPage<'a> {
     frame: Frame<'a>,
     status: StatusCode,
     text: &'a str,
+    /// What a shopper can do about it.
+    advice: &'static str,
 }
 
-/// The page that shows a failure: its status, its text, and an id to ask about.
+/// The page that shows a failure: what to do about it, its status, its text, and an id to ask about.
 pub(crate) fn error(failure: Failure, shop: &Shop, visit: &Visit) -> Response {
     let (status, text) = (failure.status(), failure.text());
-    let page = ErrorPage { frame: Frame::bare(shop, visit), status, text };
+    let frame = Frame::bare(shop, visit);
+    let page = ErrorPage { frame, status, text, advice: advice(status) };
     let body = page.render().unwrap_or_else(|_| text.to_owned());
     let mut response = (status, Html(body)).into_response();
     failure.finish(&mut response);
     response
+}
+
+fn advice(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => {
+            "There is nothing here. The product may be sold out for good, or the link may be old."
+        }
+        StatusCode::TOO_MANY_REQUESTS => "That was a lot at once. Please come back in a while.",
+        StatusCode::SERVICE_UNAVAILABLE => {
+            "A part of the shop does not answer at the moment. Please try again in a few seconds: your cart is kept."
+        }
+        status if status.is_client_error() => {
+            "The shop could not make sense of that. Please go back, and check what you entered."
+        }
+        _ => "This is our mistake, not yours. Please try again: your cart is kept.",
+    }
 }
 
 /// Products to show beside others, or none where they could not be had: a page does without.
