@@ -291,7 +291,7 @@ async fn weather(storm: Storm) -> anyhow::Result<()> {
             page = visitor.get("/cart").await;
         }
         assert_eq!(page.status, 200);
-        let cart = page.between("<h3>Cart (", ")").parse().unwrap_or(0);
+        let cart = page.between("<h1>Cart (", ")").parse().unwrap_or(0);
         let pieces = usize::try_from(ledger.pieces_of(&told.user) + cart)?;
         let (least, most) = (told.added, told.added + told.maybe_added);
         assert!((least..=most).contains(&pieces), "{}: {pieces} of {least} to {most}", told.user);
