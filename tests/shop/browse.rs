@@ -48,7 +48,7 @@ async fn a_product_page_sells_recommends_and_advertises() -> anyhow::Result<()> 
     for hook in [
         "class=\"h-product\"",
         "class=\"product-image\"",
-        "<h2>Candle Holder</h2>",
+        "<h2 role=\"heading\" aria-level=\"1\">Candle Holder</h2>",
         "<p class=\"product-price\">$18.99</p>",
         "name=\"product_id\" value=\"0PUK6V6EV0\"",
         "<select name=\"quantity\" id=\"quantity\"",

@@ -17,6 +17,7 @@ mod orders;
 mod own_catalog;
 mod proxy;
 mod scenarios;
+mod shopping;
 mod tls;
 mod traces;
 mod wire;

@@ -11,9 +11,9 @@ use boutique_proto::ext::{
 use boutique_proto::{
     Ad, AdRequest, AddItemRequest, CartItem, CurrencyConversionRequest, Empty, EmptyCartRequest,
     GetCartRequest, GetProductRequest, GetQuoteRequest, ListRecommendationsRequest, OrderResult,
-    PlaceOrderRequest, Product, TypedClient as _, ad_service, cart_service, checkout_service,
-    converted_amount, currency_service, product_catalog_service, recommendation_service,
-    required_amount, services, shipping_service,
+    PlaceOrderRequest, Product, SearchProductsRequest, TypedClient as _, ad_service, cart_service,
+    checkout_service, converted_amount, currency_service, product_catalog_service,
+    recommendation_service, required_amount, services, shipping_service,
 };
 use boutique_service::{
     Cache, Channel, Env, EnvError, IdempotencyKey, Registry, channel, client, detach,
@@ -130,6 +130,32 @@ impl Clients {
                 None => Err(status),
             },
         }
+    }
+
+    /// The products that have these words, and true if they are of a copy because the catalog does not answer.
+    pub(crate) async fn search(&self, query: &str) -> Result<(Arc<[Arc<Priced>]>, bool), Status> {
+        let request = SearchProductsRequest { query: query.to_owned() };
+        let status = match self.catalog.search_products(request).await {
+            Ok(answer) => {
+                let found = answer.results.into_iter().map(priced);
+                return Ok((found.collect::<Result<_, _>>()?, false));
+            }
+            Err(status) if !is_outage(&status) => return Err(status),
+            Err(status) => status,
+        };
+        let all = self.copy.products(Instant::now()).ok_or(status)?;
+        let query = query.to_lowercase();
+        let has = |text: &str| text.to_lowercase().contains(&query);
+        let found = all
+            .iter()
+            .filter(|priced| has(&priced.product.name) || has(&priced.product.description));
+        Ok((found.cloned().collect(), true))
+    }
+
+    /// A product as the catalog listed it last, without a call to it.
+    pub(crate) fn listed(&self, id: &str) -> Option<Arc<Priced>> {
+        let products = self.copy.products(Instant::now())?;
+        products.iter().find(|priced| priced.product.id == id).cloned()
     }
 
     pub(crate) async fn product(&self, id: &str) -> Result<Arc<Priced>, Status> {

@@ -17,6 +17,7 @@ mod order;
 mod page;
 mod product;
 mod rate;
+mod search;
 mod state;
 mod visit;
 
@@ -62,8 +63,10 @@ pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -
         .route(&shop.path("/product/{id}"), get(respond(product::product)))
         .route(&shop.path("/product-meta/{ids}"), get(product::meta))
         .route(&shop.path("/cart"), get(respond(cart::view)).post(respond(cart::add)))
+        .route(&shop.path("/search"), get(respond(search::search)))
         .route(&shop.path("/cart/empty"), post(respond(cart::empty)))
         .route(&shop.path("/cart/remove"), post(respond(cart::remove)))
+        .route(&shop.path("/cart/update"), post(respond(cart::update)))
         .route(&shop.path("/cart/checkout"), post(respond(checkout::place)))
         .route(&shop.path("/orders"), get(respond(order::list)))
         .route(&shop.path("/orders/{id}"), get(respond(order::view)))

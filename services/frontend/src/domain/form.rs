@@ -109,6 +109,8 @@ impl Invalid {
 
 /// The most pieces that one form adds.
 const MAX_ADDED: i32 = 10;
+/// The most pieces of a product that a cart is changed to.
+pub(crate) const MAX_IN_LINE: i32 = 999;
 /// The latest year that a card may expire in.
 const MAX_YEAR: i32 = 9999;
 
@@ -126,6 +128,24 @@ impl AddToCart {
             "gte" => "required",
             tag => tag,
         });
+        let product_id = fields.text("product_id").to_owned();
+        Invalid::check(&[("Quantity", quantity.err()), ("ProductID", required(&product_id))])?;
+        Ok(Self { product_id, quantity: quantity.unwrap_or_default() })
+    }
+}
+
+/// The form that changes the quantity of a product in the cart.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SetQuantity {
+    pub(crate) product_id: String,
+    pub(crate) quantity: i32,
+}
+
+impl SetQuantity {
+    pub(crate) fn parse(fields: &Fields) -> Result<Self, Invalid> {
+        let text = fields.text("quantity");
+        let is_none = !text.is_empty() && text.bytes().all(|b| b == b'0');
+        let quantity = if is_none { Ok(0) } else { fields.number("quantity", MAX_IN_LINE) };
         let product_id = fields.text("product_id").to_owned();
         Invalid::check(&[("Quantity", quantity.err()), ("ProductID", required(&product_id))])?;
         Ok(Self { product_id, quantity: quantity.unwrap_or_default() })
@@ -282,6 +302,18 @@ mod tests {
             ("email", "jürgen@müller.example"),
         ] {
             assert!(order_with(name, value).is_ok(), "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn quantity_of_a_line_is_none_or_more() {
+        let set =
+            |quantity| SetQuantity::parse(&fields(&[("quantity", quantity), ("product_id", "A")]));
+        for (text, quantity) in [("0", 0), ("00", 0), ("1", 1), ("999", 999)] {
+            assert_eq!(set(text).unwrap().quantity, quantity);
+        }
+        for text in ["", "-1", "1000", "x", "1.5", "99999999999999999999"] {
+            assert!(set(text).is_err(), "{text}");
         }
     }
 

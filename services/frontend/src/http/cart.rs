@@ -20,9 +20,10 @@ use super::notes::{Note, Notes};
 use super::page::{self, Frame};
 use super::state::Shop;
 use super::visit::Visit;
+use crate::clients::Clients;
 use crate::copy::Priced;
 use crate::domain;
-use crate::domain::form::{AddToCart, Fields, Invalid};
+use crate::domain::form::{AddToCart, Fields, Invalid, SetQuantity};
 
 #[derive(Template)]
 #[template(path = "cart.html")]
@@ -209,8 +210,7 @@ fn times(price: Money, quantity: i32) -> Result<Money, Status> {
     price.checked_mul(pieces).map_err(internal)
 }
 
-/// `POST /cart/remove`: takes one product out. Upstream's cart service can only add and empty; there the other lines are
-/// put back, whatever becomes of the visitor meanwhile.
+/// `POST /cart/remove`: takes one product out.
 pub(crate) async fn remove(
     shop: Arc<Shop>,
     visit: Arc<Visit>,
@@ -221,35 +221,78 @@ pub(crate) async fn remove(
     if product_id.is_empty() {
         return Err(Invalid::one("ProductID", "required").into());
     }
+    set_quantity(&shop, &visit, product_id, 0).await
+}
+
+/// `POST /cart/update`: changes the quantity of one product; none takes it out.
+pub(crate) async fn update(
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let SetQuantity { product_id, quantity } = SetQuantity::parse(&form::fields(request).await?)?;
+    set_quantity(&shop, &visit, product_id, quantity).await
+}
+
+/// Adds or takes out what the cart has less or more of a product, whatever becomes of the visitor meanwhile.
+async fn set_quantity(
+    shop: &Shop,
+    visit: &Visit,
+    product_id: String,
+    quantity: i32,
+) -> Result<Response, Failure> {
     let (clients, session) = (shop.clients.clone(), visit.session.clone());
     let limit = shop.config.limits.change;
     let work = detach(async move {
         within(limit, async || {
             let cart = retrieved("cart", clients.cart(&session).await)?;
-            let (removed, others): (Vec<_>, Vec<_>) =
-                cart.into_iter().partition(|item| item.product_id == product_id);
-            if removed.is_empty() {
-                return Ok(());
-            }
-            match clients.remove_items(&session, removed).await {
-                Ok(()) => return Ok(()),
-                // Not known there, or a quantity that only another writer can have put in.
-                Err(cause) if is_not_removable(&cause) => {}
-                Err(cause) => return Err(Failure::backend("failed to change the cart", cause)),
-            }
-            let emptied = clients.empty_cart(&session).await;
-            emptied.map_err(|cause| Failure::backend("failed to change the cart", cause))?;
-            for item in others {
-                let added = clients.add_item(&session, item).await;
-                added.map_err(|cause| Failure::backend("failed to change the cart", cause))?;
-            }
-            Ok(())
+            let changed = change(&clients, &session, cart, &product_id, quantity).await;
+            changed.map_err(|cause| Failure::backend("failed to change the cart", cause))
         })
         .await
     });
     let failed = |_| Failure::backend("failed to change the cart", Status::internal("panicked"));
     work.await.map_err(failed)??;
     Ok(see(shop.path("/cart")))
+}
+
+/// Upstream's cart service can only add and empty: where something has to go, the rest is put back there.
+async fn change(
+    clients: &Clients,
+    session: &str,
+    cart: Vec<CartItem>,
+    product_id: &str,
+    quantity: i32,
+) -> Result<(), Status> {
+    let (mut lines, mut others): (Vec<_>, Vec<_>) =
+        cart.into_iter().partition(|item| item.product_id == product_id);
+    // A line that is gone already, as after a second click, does not come back.
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let current = lines.iter().fold(0_i32, |sum, item| sum.saturating_add(item.quantity));
+    let of = |quantity| CartItem { product_id: product_id.to_owned(), quantity };
+    if quantity > current {
+        clients.product(product_id).await?;
+        return clients.add_item(session, of(quantity.saturating_sub(current))).await;
+    }
+    if quantity > 0 {
+        lines = vec![of(current.saturating_sub(quantity))];
+        others.push(of(quantity));
+    }
+    if quantity == current {
+        return Ok(());
+    }
+    match clients.remove_items(session, lines).await {
+        // Not known there, or a quantity that only another writer can have put in.
+        Err(cause) if is_not_removable(&cause) => {}
+        removed => return removed,
+    }
+    clients.empty_cart(session).await?;
+    for item in others {
+        clients.add_item(session, item).await?;
+    }
+    Ok(())
 }
 
 fn is_not_removable(cause: &Status) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::Request;
 use axum::response::Response;
+use boutique_money::CurrencyCode;
 use boutique_service::detach;
 
 use super::failure::{Failure, retrieved, within};
@@ -19,7 +20,25 @@ use crate::domain;
 #[template(path = "home.html")]
 struct HomePage<'a> {
     frame: Frame<'a>,
-    products: Vec<(Arc<Priced>, String)>,
+    products: Vec<Card>,
+}
+
+/// A product and its price in the currency of the page.
+pub(super) type Card = (Arc<Priced>, String);
+
+/// Makes the cards of products, in a currency if one is known.
+pub(super) async fn cards(
+    shop: &Shop,
+    currency: Option<CurrencyCode>,
+    products: &[Arc<Priced>],
+    notes: &mut Notes,
+) -> Result<Vec<Card>, Failure> {
+    let prices = products.iter().map(|priced| priced.price).collect();
+    let prices = notes.convert(shop, currency, prices).await.map_err(|(place, cause)| {
+        let id = &products[place].product.id;
+        Failure::backend(&format!("failed to do currency conversion for product {id}"), cause)
+    })?;
+    Ok(products.iter().cloned().zip(prices.into_iter().map(domain::price)).collect())
 }
 
 pub(crate) async fn home(
@@ -45,14 +64,7 @@ pub(crate) async fn home(
         let cart = notes.or_note(Note::NoCart, "could not retrieve cart", cart)?;
         let currencies = domain::currencies(visit.currency.as_deref(), supported.as_deref());
         let current = currencies.map(|(_, current)| current);
-        let prices = products.iter().map(|priced| priced.price).collect();
-        let prices = notes.convert(&shop, current, prices).await.map_err(|(place, cause)| {
-            let id = &products[place].product.id;
-            Failure::backend(&format!("failed to do currency conversion for product {id}"), cause)
-        })?;
-        let prices = prices.into_iter().map(domain::price);
-        let products = products.iter().cloned().zip(prices).collect();
-
+        let products = cards(&shop, current, &products, &mut notes).await?;
         let frame = Frame::full(&shop, &visit, currencies, cart.as_deref(), &notes);
         let page = HomePage { frame, products };
         page::answer(&shop, &visit, current, &page.frame, &page)

@@ -7,8 +7,8 @@ use askama::Template;
 use axum::extract::Request;
 use axum::response::Response;
 use boutique_money::Money;
-use boutique_proto::OrderResult;
 use boutique_proto::ext::{Order, OrderState};
+use boutique_proto::{OrderItem, OrderResult};
 use time::OffsetDateTime;
 use tonic::Code;
 
@@ -29,7 +29,20 @@ struct OrderPage<'a> {
     frame: Frame<'a>,
     order: &'a OrderResult,
     total: String,
+    lines: Vec<Ordered>,
+    /// The cost of shipping.
+    shipping: Option<String>,
     recommendations: Vec<Arc<Priced>>,
+}
+
+/// A line of an order.
+struct Ordered {
+    product_id: String,
+    quantity: i32,
+    /// The cost of all pieces together.
+    cost: Option<String>,
+    /// The product, where it is known without a call.
+    priced: Option<Arc<Priced>>,
 }
 
 /// An order that is not complete, or not yet.
@@ -68,8 +81,22 @@ pub(super) async fn complete(
     let recommendations = within(shop.config.limits.page, beside).await.unwrap_or_default();
     let total = total(order).map(domain::price).unwrap_or_default();
     let frame = Frame::bare(shop, visit);
-    let page = OrderPage { frame, order, total, recommendations };
+    let shipping = amount(order.shipping_cost.as_ref()).ok().map(domain::price);
+    let lines = order.items.iter().filter_map(|line| ordered(shop, line)).collect();
+    let page = OrderPage { frame, order, total, lines, shipping, recommendations };
     page::answer(shop, visit, None, &page.frame, &page)
+}
+
+fn ordered(shop: &Shop, line: &OrderItem) -> Option<Ordered> {
+    let item = line.item.as_ref()?;
+    let pieces = u32::try_from(item.quantity).ok();
+    let cost = amount(line.cost.as_ref()).ok().and_then(|each| each.checked_mul(pieces?).ok());
+    Some(Ordered {
+        product_id: item.product_id.clone(),
+        quantity: item.quantity,
+        cost: cost.map(domain::price),
+        priced: shop.clients.listed(&item.product_id),
+    })
 }
 
 /// The page of an order that goes on: it leads to what became of it.

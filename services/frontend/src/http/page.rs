@@ -30,6 +30,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) base_url: &'a str,
     pub(crate) title: &'static str,
     pub(crate) is_cymbal: bool,
+    /// The theme that the visitor chose; else the system's.
+    pub(crate) theme: Option<&'static str>,
     pub(crate) message: Option<&'a str>,
     /// The note of what the page does without.
     pub(crate) note: Option<String>,
@@ -39,6 +41,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) session_hash: &'a str,
     pub(crate) request_id: &'a str,
     pub(crate) year: i32,
+    /// What was searched for.
+    pub(crate) query: String,
     /// On pages that offer a choice of currency.
     pub(crate) currency: Option<Menu<'a>>,
     /// The number of pieces in the cart, on pages that say so.
@@ -62,6 +66,7 @@ impl<'a> Frame<'a> {
             base_url: &config.base_url,
             title: if config.is_cymbal { "Cymbal Shops" } else { "Online Boutique" },
             is_cymbal: config.is_cymbal,
+            theme: visit.theme,
             message: config.message.as_deref(),
             note: None,
             has_assistant: config.assistant.is_some(),
@@ -70,6 +75,7 @@ impl<'a> Frame<'a> {
             session_hash: &visit.session_hash,
             request_id: &visit.request_id,
             year: OffsetDateTime::now_utc().year(),
+            query: String::new(),
             currency: None,
             cart_size: 0,
             sources: RefCell::default(),

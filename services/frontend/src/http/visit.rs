@@ -19,6 +19,8 @@ const SESSION: &str = "shop_session-id";
 /// Its name over TLS: browsers take such a cookie from this host alone, so that no neighbor can plant one.
 const HOST_SESSION: &str = "__Host-shop_session-id";
 const CURRENCY: &str = "shop_currency";
+/// Set by the script of the page.
+const THEME: &str = "shop_theme";
 /// 48 hours, in seconds.
 const MAX_AGE: u32 = 172_800;
 /// The longest path in bytes that a redirect repeats.
@@ -33,6 +35,8 @@ pub(crate) struct Visit {
     pub(crate) request_id: String,
     /// The currency cookie as it came.
     pub(crate) currency: Option<String>,
+    /// The theme that was chosen: `light` or `dark`.
+    pub(crate) theme: Option<&'static str>,
     /// True if the request came without a session.
     pub(super) is_new: bool,
     pub(crate) edge: Edge,
@@ -42,10 +46,11 @@ impl Visit {
     pub(crate) fn of(request: &Request, config: &Config) -> Self {
         let edge = Edge::of(request, config.proxies);
         let session_name = session_name(&edge);
-        let (mut known, mut currency) = (None, None);
+        let (mut known, mut currency, mut theme) = (None, None, None);
         for (name, value) in cookies(request.headers()) {
             match name {
                 CURRENCY => _ = currency.get_or_insert(value),
+                THEME => theme = ["light", "dark"].into_iter().find(|theme| *theme == value),
                 _ if name == session_name && domain::is_session(value) => {
                     _ = known.get_or_insert(value);
                 }
@@ -63,6 +68,7 @@ impl Visit {
             session,
             request_id: request_id().unwrap_or_else(|| Uuid::new_v4().to_string()),
             currency: currency.map(str::to_owned),
+            theme,
             is_new,
             edge,
         }

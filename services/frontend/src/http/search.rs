@@ -1,0 +1,72 @@
+//! `GET /search?q=…`: the products whose name or description has these words.
+
+use std::sync::Arc;
+
+use ::http::StatusCode;
+use askama::Template;
+use axum::extract::Request;
+use axum::response::Response;
+
+use super::failure::{Failure, retrieved, within};
+use super::home::{Card, cards};
+use super::notes::{Note, Notes};
+use super::page::{self, Frame};
+use super::state::Shop;
+use super::visit::Visit;
+use crate::copy::Priced;
+use crate::domain;
+use crate::domain::form::Fields;
+
+/// The most characters of a search.
+const MAX_QUERY: usize = 200;
+
+#[derive(Template)]
+#[template(path = "search.html")]
+struct SearchPage<'a> {
+    frame: Frame<'a>,
+    products: Vec<Card>,
+    /// What to look at where nothing was found.
+    recommendations: Vec<Arc<Priced>>,
+}
+
+pub(crate) async fn search(
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    request: Request,
+) -> Result<Response, Failure> {
+    let fields = Fields::parse(&[request.uri().query().unwrap_or_default().as_bytes()])?;
+    let query = fields.text("q").trim().to_owned();
+    if query.chars().count() > MAX_QUERY {
+        let text = format!("a search has at most {MAX_QUERY} characters");
+        return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, text));
+    }
+    within(shop.config.limits.page, async || {
+        let found = async {
+            // No words are in every product.
+            if query.is_empty() {
+                Ok((Arc::from([]), false))
+            } else {
+                shop.clients.search(&query).await
+            }
+        };
+        let (supported, found, cart) =
+            tokio::join!(shop.clients.currencies(), found, shop.clients.cart(&visit.session));
+        let mut notes = Notes::default();
+        let found = notes.of_catalog(retrieved("products", found)?);
+        let supported = notes.or_note(Note::NoRates, "could not retrieve currencies", supported)?;
+        let cart = notes.or_note(Note::NoCart, "could not retrieve cart", cart)?;
+        let currencies = domain::currencies(visit.currency.as_deref(), supported.as_deref());
+        let current = currencies.map(|(_, current)| current);
+        let products = cards(&shop, current, &found, &mut notes).await?;
+        let recommendations = if products.is_empty() {
+            page::recommendations(&shop, &visit, Vec::new()).await
+        } else {
+            Vec::new()
+        };
+        let mut frame = Frame::full(&shop, &visit, currencies, cart.as_deref(), &notes);
+        frame.query = query;
+        let page = SearchPage { frame, products, recommendations };
+        page::answer(&shop, &visit, current, &page.frame, &page)
+    })
+    .await
+}

@@ -1,0 +1,84 @@
+//! What shoppers do beside upstream's steps: search, change a cart, look at what they ordered.
+
+use boutique_service::Env;
+use http::header;
+
+use crate::open;
+
+#[tokio::test]
+async fn search_finds_names_and_descriptions() -> anyhow::Result<()> {
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
+    let page = visitor.get("/search?q=+Candle+").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("/product/0PUK6V6EV0") && page.body.contains("1 found for"));
+    assert!(page.body.contains("$18.99") && page.body.contains("name=\"q\" value=\"Candle\""));
+    // A word of a description, whatever its case, in the currency of the visitor.
+    visitor.post("/setCurrency", &[("currency_code", "EUR")]).await;
+    let page = visitor.get("/search?q=FRAMES").await;
+    assert!(page.body.contains("/product/OLJCESPC7Z") && page.body.contains("€17.68"));
+
+    let nothing = visitor.get("/search?q=zeppelin").await;
+    assert_eq!(nothing.status, 200);
+    assert!(nothing.body.contains("Nothing found for &ldquo;zeppelin&rdquo;"));
+    assert!(nothing.body.contains("You May Also Like"), "there is something to look at");
+    for without in ["/search", "/search?q=", "/search?q=%20"] {
+        let page = visitor.get(without).await;
+        assert!(page.status == 200 && page.body.contains("Enter a word"), "{without}");
+    }
+    let markup = visitor.get("/search?q=%3Cscript%3E%22").await;
+    assert!(!markup.body.contains("<script>\"") && markup.body.contains("&#60;script&#62;&#34;"));
+    for (query, status) in [("é".repeat(200), 200), ("x".repeat(201), 422), ("%ff".into(), 422)] {
+        assert_eq!(visitor.get(&format!("/search?q={query}")).await.status, status, "{query}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn quantity_of_a_line_is_changed_and_the_line_removed() -> anyhow::Result<()> {
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
+    visitor.add("OLJCESPC7Z", 2).await;
+    visitor.add("66VCHSJNUP", 1).await;
+    for (quantity, shown) in [("5", 6), ("1", 2), ("1", 2), ("999", 1000), ("3", 4)] {
+        let form = [("product_id", "OLJCESPC7Z"), ("quantity", quantity)];
+        let answer = visitor.post("/cart/update", &form).await;
+        assert_eq!((answer.status.as_u16(), answer.header(header::LOCATION)), (302, "/cart"));
+        let cart = visitor.get("/cart").await;
+        assert!(cart.body.contains(&format!("Cart ({shown})")), "{quantity}");
+        assert!(cart.body.contains(&format!("Quantity: {quantity}<")), "{quantity}");
+    }
+    for quantity in ["", "-1", "1000", "1e2", "4294967297"] {
+        let form = [("product_id", "OLJCESPC7Z"), ("quantity", quantity)];
+        assert_eq!(visitor.post("/cart/update", &form).await.status, 422, "{quantity}");
+    }
+    // What is not in the cart does not come in this way, and none of it takes the line out.
+    for (id, quantity) in [("1YMWWN1N4O", "3"), ("NOPE", "3"), ("OLJCESPC7Z", "0")] {
+        let form = [("product_id", id), ("quantity", quantity)];
+        assert_eq!(visitor.post("/cart/update", &form).await.status, 302);
+    }
+    let cart = visitor.get("/cart").await;
+    assert!(cart.body.contains("Cart (1)") && !cart.body.contains("OLJCESPC7Z</div>"));
+    visitor.post("/cart/remove", &[("product_id", "66VCHSJNUP")]).await;
+    assert!(visitor.get("/cart").await.body.contains("Your shopping cart is empty!"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn order_page_says_what_was_ordered() -> anyhow::Result<()> {
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
+    visitor.get("/").await;
+    visitor.add("OLJCESPC7Z", 2).await;
+    visitor.add("66VCHSJNUP", 1).await;
+    let order = visitor.check_out(&[]).await;
+    assert_eq!(order.status, 200);
+    for text in ["2 &times; <a href=\"/product/OLJCESPC7Z\">Sunglasses</a>", ">Tank Top</a>"] {
+        assert!(order.body.contains(text), "{text}: {}", order.body);
+    }
+    assert!(order.body.contains("$39.98") && order.body.contains("$18.99"));
+    assert!(order.body.contains("1600 Amphitheatre Parkway, 94043 Mountain View, CA"));
+    assert_eq!(order.between("total-paid\">", "<"), "$67.96");
+    // So does its page later on.
+    let id = order.between("order-id\">", "<").to_owned();
+    let later = visitor.get(&format!("/orders/{id}")).await;
+    assert!(later.body.contains(">Sunglasses</a>") && later.body.contains("$39.98"));
+    Ok(())
+}
