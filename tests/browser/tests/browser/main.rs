@@ -1,0 +1,102 @@
+//! The shop in a real Chromium.
+
+mod accessible;
+mod shopping;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// Chromedriver on a free port, and where it writes what Chromium tells it.
+pub(crate) struct Driver {
+    _process: Child,
+    url: String,
+    pub(crate) log: PathBuf,
+}
+
+pub(crate) async fn driver(folder: &Path) -> anyhow::Result<Driver> {
+    let log = folder.join("chromedriver.log");
+    let mut process = Command::new("chromedriver")
+        .args(["--port=0", "--verbose"])
+        .arg(format!("--log-path={}", log.display()))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot start chromedriver; the README's test command installs it")?;
+    let mut lines = BufReader::new(process.stdout.take().context("no stdout")?).lines();
+    let port = loop {
+        let line = lines.next_line().await?.context("chromedriver said no port")?;
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            break port.trim_end_matches('.').to_owned();
+        }
+    };
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Ok(Driver { _process: process, url: format!("http://127.0.0.1:{port}"), log })
+}
+
+pub(crate) async fn browser(
+    driver: &Driver,
+    folder: &Path,
+    width: u32,
+    is_dark: bool,
+) -> anyhow::Result<Client> {
+    let profile = folder.join(format!("profile-{width}-{is_dark}"));
+    let scheme = u8::from(!is_dark);
+    let arguments = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        &format!("--blink-settings=preferredColorScheme={scheme}"),
+        &format!("--window-size={width},1200"),
+        &format!("--user-data-dir={}", profile.display()),
+    ];
+    let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
+    let Value::Object(capabilities) = capabilities else { anyhow::bail!("not an object") };
+    let mut builder = ClientBuilder::new(HttpConnector::new());
+    Ok(builder.capabilities(capabilities).connect(&driver.url).await?)
+}
+
+/// Waits until the page says this.
+pub(crate) async fn says(client: &Client, text: &str) -> anyhow::Result<()> {
+    let xpath = format!("//*[contains(normalize-space(text()), \"{text}\")]");
+    let wait = client.wait().at_most(Duration::from_secs(30));
+    wait.for_element(Locator::XPath(&xpath)).await.with_context(|| format!("never says {text}"))?;
+    Ok(())
+}
+
+/// Insists on every picture, scrolled to where a lazy one is loaded, and keeps a picture of it all.
+pub(crate) async fn look(client: &Client, name: &str) -> anyhow::Result<()> {
+    let broken = "
+        const done = arguments[0];
+        const pictures = [...document.images];
+        pictures.forEach((picture) => { picture.loading = 'eager'; });
+        Promise.allSettled(pictures.map((picture) => picture.decode()))
+          .then(() => done(pictures.filter((p) => p.naturalWidth === 0).map((p) => p.src)));";
+    let broken = client.execute_async(broken, vec![]).await?;
+    anyhow::ensure!(broken == json!([]), "{name} has broken pictures: {broken}");
+    let wide = "return document.documentElement.scrollWidth <= window.innerWidth";
+    anyhow::ensure!(client.execute(wide, vec![]).await? == json!(true), "{name} is too wide");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join(format!("{name}.png")), client.screenshot().await?)?;
+    Ok(())
+}
+
+pub(crate) async fn click(client: &Client, css: &str) -> anyhow::Result<()> {
+    let wait = client.wait().at_most(Duration::from_secs(30));
+    let element = wait.for_element(Locator::Css(css)).await.with_context(|| css.to_owned())?;
+    element.click().await.with_context(|| css.to_owned())
+}
