@@ -214,9 +214,12 @@ async fn a_cluster_of_three_shards_is_found_out_and_used() -> anyhow::Result<()>
         .output()?;
     anyhow::ensure!(created.status.success(), "{}", String::from_utf8_lossy(&created.stdout));
     let began = Instant::now();
-    while !shards[0].command(&["CLUSTER", "INFO"])?.contains("cluster_state:ok") {
-        anyhow::ensure!(began.elapsed() < Duration::from_secs(20), "the cluster is not ready");
-        std::thread::sleep(Duration::from_millis(20));
+    // Each finds out for itself, and refuses all keys until then.
+    for shard in &shards {
+        while !shard.command(&["CLUSTER", "INFO"])?.contains("cluster_state:ok") {
+            anyhow::ensure!(began.elapsed() < Duration::from_secs(20), "the cluster is not ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     for address in [addresses[0].clone(), addresses.join(",")] {
