@@ -1,4 +1,4 @@
-//! What shoppers do beside upstream's steps: search, change a cart, look at what they ordered.
+//! Steps of shoppers that upstream's shop does not have: a search, changes of a cart, and the lines of an order.
 
 use boutique_service::Env;
 use http::header;
@@ -29,6 +29,26 @@ async fn search_finds_names_and_descriptions() -> anyhow::Result<()> {
     assert!(!markup.body.contains("<script>\"") && markup.body.contains("&#60;script&#62;&#34;"));
     for (query, status) in [("é".repeat(200), 200), ("x".repeat(201), 422), ("%ff".into(), 422)] {
         assert_eq!(visitor.get(&format!("/search?q={query}")).await.status, status, "{query}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn categories_lead_to_their_products() -> anyhow::Result<()> {
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
+    let home = visitor.get("/").await;
+    assert!(home.body.contains("<a href=\"/category/kitchen\">Kitchen</a>"), "{}", home.body);
+    let kitchen = visitor.get("/category/kitchen").await;
+    assert!(kitchen.status == 200 && kitchen.body.contains("<h1>Kitchen</h1>"));
+    assert!(kitchen.body.contains("href=\"/category/kitchen\" aria-current=\"page\""));
+    assert!(kitchen.body.contains("/product/6E92ZMYYFZ"), "a mug");
+    assert!(!kitchen.body.contains("/product/OLJCESPC7Z"), "no sunglasses");
+    let mug = visitor.get("/product/6E92ZMYYFZ").await;
+    assert!(mug.body.contains("<a href=\"/category/kitchen\">Kitchen</a>"));
+    for unknown in ["/category/none", "/category/%22%3E%3Cscript%3E", "/category/KITCHEN"] {
+        let page = visitor.get(unknown).await;
+        assert!(page.status == 404 && page.body.contains("Uh, oh!"), "{unknown}");
+        assert!(!page.body.contains("\"><script>"));
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before an export that failed is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// What can be pushed.
+/// The signals that can be pushed.
 pub(crate) struct Signals {
     /// The name of the process, for log lines of no service.
     pub(crate) process: &'static str,

@@ -13,7 +13,7 @@ const CONFIG: &str = include_str!("../../../observability/compose/collector.yaml
 /// A collector that hands on what it takes. Dropping it ends it.
 pub struct Relay {
     child: Child,
-    /// Where it takes OTLP over gRPC.
+    /// The address at which it takes OTLP over gRPC.
     pub address: String,
     _folder: tempfile::TempDir,
 }

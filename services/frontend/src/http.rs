@@ -63,6 +63,7 @@ pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -
         .route(&shop.path("/product/{id}"), get(respond(product::product)))
         .route(&shop.path("/product-meta/{ids}"), get(product::meta))
         .route(&shop.path("/cart"), get(respond(cart::view)).post(respond(cart::add)))
+        .route(&shop.path("/category/{name}"), get(respond(home::category)))
         .route(&shop.path("/search"), get(respond(search::search)))
         .route(&shop.path("/cart/empty"), post(respond(cart::empty)))
         .route(&shop.path("/cart/remove"), post(respond(cart::remove)))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-/// What is recorded.
+/// A fault to record.
 #[derive(Debug)]
 pub(crate) struct Case {
     /// The service that is at fault.
@@ -17,7 +17,7 @@ pub(crate) struct Case {
     pub(crate) indicator: Option<String>,
 }
 
-/// How long and under which load a case is recorded.
+/// The length and the load of a recording.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The time before the fault.

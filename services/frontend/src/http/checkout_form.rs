@@ -72,7 +72,7 @@ const YEARS: i32 = 5;
 pub(super) struct Filled {
     pub(super) input: &'static Input,
     pub(super) value: String,
-    /// What is wrong with it.
+    /// The problem with that, if there is one.
     pub(super) problem: Option<String>,
 }
 
@@ -83,12 +83,12 @@ pub(super) struct Choice {
     pub(super) is_selected: bool,
 }
 
-/// Why the form is shown again.
+/// The refusal after which the form is shown again.
 pub(super) struct Refusal {
     status: StatusCode,
     /// The text of the failure, for those who look for upstream's.
     pub(super) text: String,
-    /// What is wrong with the order as a whole, if anything is.
+    /// The problem with the order as a whole, if there is one.
     pub(super) problem: Option<String>,
 }
 
@@ -106,7 +106,7 @@ pub(super) struct CheckoutForm {
     pub(super) refusal: Option<Refusal>,
 }
 
-/// What was sent, and why that is no order.
+/// An order that was refused: its fields, and the failure.
 pub(super) struct Refused<'a> {
     pub(super) fields: &'a Fields,
     pub(super) failure: &'a Failure,

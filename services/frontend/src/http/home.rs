@@ -1,10 +1,13 @@
-//! `GET /`: every product at a glance.
+//! `GET /`: every product at a glance; and those of a category.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ::http::StatusCode;
 use askama::Template;
-use axum::extract::Request;
-use axum::response::Response;
+use axum::RequestExt as _;
+use axum::extract::{Path, Request};
+use axum::response::{IntoResponse as _, Response};
 use boutique_money::CurrencyCode;
 use boutique_service::detach;
 
@@ -21,7 +24,14 @@ use crate::domain;
 struct HomePage<'a> {
     frame: Frame<'a>,
     products: Vec<Card>,
+    /// The categories to choose from.
+    categories: Vec<String>,
+    /// The one that is shown, if it is not all.
+    category: Option<String>,
 }
+
+/// The most categories that a page offers.
+const MAX_CATEGORIES: usize = 12;
 
 /// A product and its price in the currency of the page.
 pub(super) type Card = (Arc<Priced>, String);
@@ -41,33 +51,71 @@ pub(super) async fn cards(
     Ok(products.iter().cloned().zip(prices.into_iter().map(domain::price)).collect())
 }
 
+/// `GET /`.
 pub(crate) async fn home(
     shop: Arc<Shop>,
     visit: Arc<Visit>,
     _request: Request,
 ) -> Result<Response, Failure> {
-    within(shop.config.limits.page, async || {
-        // Upstream asks for ads here and shows none; the call is made, but nobody waits for it.
-        if shop.clients.is_faithful() {
-            let ads = shop.clients.clone();
-            detach(async move { ads.ads(Vec::new()).await.is_ok() });
-        }
+    // Upstream asks for ads here and shows none; the call is made, but nobody waits for it.
+    if shop.clients.is_faithful() {
+        let ads = shop.clients.clone();
+        detach(async move { ads.ads(Vec::new()).await.is_ok() });
+    }
+    list(&shop, &visit, None).await
+}
 
-        let (supported, products, cart) = tokio::join!(
+/// `GET /category/{name}`.
+pub(crate) async fn category(
+    shop: Arc<Shop>,
+    visit: Arc<Visit>,
+    mut request: Request,
+) -> Result<Response, Failure> {
+    match request.extract_parts::<Path<String>>().await {
+        Ok(Path(name)) => list(&shop, &visit, Some(name)).await,
+        Err(malformed) => Ok(malformed.into_response()),
+    }
+}
+
+/// The page of all products, or of those of a category.
+async fn list(shop: &Shop, visit: &Visit, category: Option<String>) -> Result<Response, Failure> {
+    within(shop.config.limits.page, async || {
+        let (supported, all, cart) = tokio::join!(
             shop.clients.currencies(),
             shop.clients.products_or_copy(),
             shop.clients.cart(&visit.session),
         );
         let mut notes = Notes::default();
-        let products = notes.of_catalog(retrieved("products", products)?);
+        let all = notes.of_catalog(retrieved("products", all)?);
         let supported = notes.or_note(Note::NoRates, "could not retrieve currencies", supported)?;
         let cart = notes.or_note(Note::NoCart, "could not retrieve cart", cart)?;
         let currencies = domain::currencies(visit.currency.as_deref(), supported.as_deref());
         let current = currencies.map(|(_, current)| current);
-        let products = cards(&shop, current, &products, &mut notes).await?;
-        let frame = Frame::full(&shop, &visit, currencies, cart.as_deref(), &notes);
-        let page = HomePage { frame, products };
-        page::answer(&shop, &visit, current, &page.frame, &page)
+        let products = match &category {
+            None => cards(shop, current, &all, &mut notes).await?,
+            Some(name) => {
+                let found: Vec<_> = all
+                    .iter()
+                    .filter(|priced| priced.product.categories.contains(name))
+                    .cloned()
+                    .collect();
+                if found.is_empty() {
+                    let text = "could not retrieve category";
+                    return Err(Failure::new(StatusCode::NOT_FOUND, text));
+                }
+                cards(shop, current, &found, &mut notes).await?
+            }
+        };
+        let frame = Frame::full(shop, visit, currencies, cart.as_deref(), &notes);
+        let page = HomePage { frame, products, categories: categories(&all), category };
+        page::answer(shop, visit, current, &page.frame, &page)
     })
     .await
+}
+
+/// The first categories of a catalog, by name.
+fn categories(products: &[Arc<Priced>]) -> Vec<String> {
+    let all: BTreeSet<&String> =
+        products.iter().flat_map(|priced| &priced.product.categories).collect();
+    all.into_iter().take(MAX_CATEGORIES).cloned().collect()
 }

@@ -41,7 +41,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) session_hash: &'a str,
     pub(crate) request_id: &'a str,
     pub(crate) year: i32,
-    /// What was searched for.
+    /// The words of the search.
     pub(crate) query: String,
     /// On pages that offer a choice of currency.
     pub(crate) currency: Option<Menu<'a>>,
@@ -164,7 +164,7 @@ struct ErrorPage<'a> {
     frame: Frame<'a>,
     status: StatusCode,
     text: &'a str,
-    /// What a shopper can do about it.
+    /// The next step for a shopper.
     advice: &'static str,
 }
 

@@ -25,7 +25,7 @@ const MAX_QUERY: usize = 200;
 struct SearchPage<'a> {
     frame: Frame<'a>,
     products: Vec<Card>,
-    /// What to look at where nothing was found.
+    /// Suggestions where nothing was found.
     recommendations: Vec<Arc<Priced>>,
 }
 

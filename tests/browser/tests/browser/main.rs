@@ -1,6 +1,7 @@
 //! The shop in a real Chromium.
 
 mod accessible;
+mod keyboard;
 mod shopping;
 
 use std::path::{Path, PathBuf};
