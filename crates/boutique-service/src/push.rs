@@ -44,8 +44,9 @@ pub(crate) fn start(
     runtime: impl FnOnce() -> anyhow::Result<Runtime>,
     over: CancellationToken,
 ) -> anyhow::Result<Option<JoinHandle<()>>> {
-    for setting in [METRICS, LOGS] {
-        let known = |exporter: &str| ["otlp", "none", "prometheus", "console"].contains(&exporter);
+    // A reader of the admin port needs no exporter, and stdout has the lines in any case.
+    for (setting, other) in [(METRICS, "prometheus"), (LOGS, "console")] {
+        let known = |exporter: &str| ["otlp", "none", other].contains(&exporter);
         if env.get(setting).is_some_and(|list| !list.split(',').map(str::trim).all(known)) {
             tracing::warn!("ignored a part of {setting}: there are otlp and none");
         }

@@ -17,7 +17,7 @@ use super::otlp;
 const MAX_QUEUED: usize = 2048;
 /// The number of lines that are exported at once, without a wait for more; OpenTelemetry's.
 const BATCH: usize = 512;
-/// The interval at which the queue is looked at while lines wait for others.
+/// The interval at which the length of the queue is checked while lines wait for others.
 const TICK: Duration = Duration::from_millis(50);
 
 thread_local! {
@@ -41,13 +41,16 @@ pub(super) struct Queued {
 #[derive(Debug)]
 pub(crate) struct Lines {
     lines: Receiver<Vec<u8>>,
+    /// Those that were taken out of the queue already.
+    taken: Vec<Vec<u8>>,
     dropped: Arc<AtomicU64>,
 }
 
 pub(super) fn queue() -> (Queued, Lines) {
     let (sender, receiver) = channel(MAX_QUEUED);
     let dropped = Arc::<AtomicU64>::default();
-    (Queued { lines: sender, dropped: dropped.clone() }, Lines { lines: receiver, dropped })
+    let lines = Lines { lines: receiver, taken: Vec::new(), dropped: dropped.clone() };
+    (Queued { lines: sender, dropped }, lines)
 }
 
 impl<'a> MakeWriter<'a> for Queued {
@@ -73,9 +76,9 @@ impl io::Write for &Queued {
 
 impl Lines {
     /// Waits until there are lines, and `delay` for others, but no longer than until there are enough for a batch.
-    pub(crate) async fn wait(&self, delay: Duration) {
-        while self.lines.is_empty() {
-            tokio::time::sleep(TICK).await;
+    pub(crate) async fn wait(&mut self, delay: Duration) {
+        if self.taken.is_empty() {
+            self.taken.extend(self.lines.recv().await);
         }
         let until = Instant::now() + delay;
         while self.lines.len() < BATCH && Instant::now() < until {
@@ -94,7 +97,7 @@ impl Lines {
         if dropped > 0 {
             tracing::warn!(log.dropped = dropped, "did not export {dropped} log lines");
         }
-        let mut lines = Vec::new();
+        let mut lines = std::mem::take(&mut self.taken);
         while lines.len() < BATCH
             && let Ok(line) = self.lines.try_recv()
         {
