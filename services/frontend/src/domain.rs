@@ -43,14 +43,6 @@ pub(crate) fn chosen(cookie: Option<&str>, supported: &[String]) -> CurrencyCode
     code.and_then(|code| CurrencyCode::parse(code).ok()).unwrap_or(CurrencyCode::USD)
 }
 
-/// The currencies that have a rate, if they are known, and the one of them to show.
-pub(crate) fn currencies<'a>(
-    cookie: Option<&str>,
-    supported: Option<&'a [String]>,
-) -> Option<(&'a [String], CurrencyCode)> {
-    supported.map(|supported| (supported, chosen(cookie, supported)))
-}
-
 /// Returns true if this may be a session: a UUID, or one of the two names that upstream's probes send.
 pub(crate) fn is_session(id: &str) -> bool {
     let is_uuid = id.len() == 36

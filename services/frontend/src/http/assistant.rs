@@ -12,11 +12,11 @@ use tonic::Status;
 
 use super::failure::{Failure, retrieved, within};
 use super::form;
-use super::notes::Notes;
+use super::notes::{Currencies, Notes};
 use super::page::{self, Frame};
 use super::state::Shop;
 use super::visit::Visit;
-use crate::{domain, fetch};
+use crate::fetch;
 
 /// Room for a picture of a room.
 const MAX_QUESTION: usize = 1024 * 1024;
@@ -39,15 +39,14 @@ pub(crate) async fn page(
     within(shop.config.limits.page, async || {
         let supported = retrieved("currencies", shop.clients.currencies().await)?;
         let products = shop.clients.products().await;
-        let currency = domain::chosen(visit.currency.as_deref(), &supported);
-        let currencies = Some((&*supported, currency));
-        let frame = Frame::full(&shop, &visit, currencies, None, &Notes::default());
+        let currencies = Currencies::of(&visit, supported);
+        let frame = Frame::full(&shop, &visit, Some(&currencies), None, &Notes::default());
         // The script shows whichever products the assistant names.
         for priced in products.iter().flat_map(|products| products.iter()) {
             frame.allow(&priced.product.picture);
         }
         let page = AssistantPage { frame };
-        page::answer(&shop, &visit, Some(currency), &page.frame, &page)
+        page::answer(&shop, &visit, Some(currencies.current), &page.frame, &page)
     })
     .await
 }

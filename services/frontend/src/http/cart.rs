@@ -91,9 +91,8 @@ async fn show(
             tokio::join!(shop.clients.currencies(), shop.clients.cart(&visit.session));
         let mut notes = Notes::default();
         let cart = retrieved("cart", cart)?;
-        let supported = notes.or_note(Note::NoRates, "could not retrieve currencies", supported)?;
-        let currencies = domain::currencies(visit.currency.as_deref(), supported.as_deref());
-        let current = currencies.map(|(_, current)| current);
+        let currencies = notes.currencies(visit, supported)?;
+        let current = currencies.as_ref().map(|currencies| currencies.current);
         let ids = cart.iter().map(|item| item.product_id.clone()).collect();
         let (quote, found, recommendations) = tokio::join!(
             shop.clients.quote(cart.clone()),
@@ -104,7 +103,7 @@ async fn show(
         let found = notes.of_catalog(found?);
         let Bill { shipping, lines, total } = bill(shop, current, quote, found, &mut notes).await?;
 
-        let frame = Frame::full(shop, visit, currencies, Some(&cart), &notes);
+        let frame = Frame::full(shop, visit, currencies.as_ref(), Some(&cart), &notes);
         let page = CartPage {
             frame,
             has_gone: lines.iter().any(|line| line.sold.is_none()),

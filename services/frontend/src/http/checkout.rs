@@ -56,7 +56,7 @@ pub(crate) async fn place(
     };
     info!(order = %order.order_id, user.id = visit.session_hash, "placed order {}", order.order_id);
 
-    // Upstream asks for the currencies here and shows none; nobody waits for them.
+    // Upstream asks for the currencies here and shows none: the call is made in the background.
     if shop.clients.is_faithful() {
         let clients = shop.clients.clone();
         detach(async move { clients.currencies().await.is_ok() });

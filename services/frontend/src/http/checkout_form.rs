@@ -85,7 +85,7 @@ pub(super) struct Choice {
 
 /// The refusal after which the form is shown again.
 pub(super) struct Refusal {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     /// The text of the failure, for those who look for upstream's.
     pub(super) text: String,
     /// The problem with the order as a whole, if there is one.
@@ -175,11 +175,6 @@ impl Refusal {
             text: text.to_owned(),
             problem: problem.map(str::to_owned),
         }
-    }
-
-    /// Returns the status as upstream shows it.
-    pub(super) fn status(&self) -> String {
-        self.status.to_string()
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) async fn home(
     visit: Arc<Visit>,
     _request: Request,
 ) -> Result<Response, Failure> {
-    // Upstream asks for ads here and shows none; the call is made, but nobody waits for it.
+    // Upstream asks for ads here and shows none: the call is made in the background.
     if shop.clients.is_faithful() {
         let ads = shop.clients.clone();
         detach(async move { ads.ads(Vec::new()).await.is_ok() });
@@ -87,10 +87,9 @@ async fn list(shop: &Shop, visit: &Visit, category: Option<String>) -> Result<Re
         );
         let mut notes = Notes::default();
         let all = notes.of_catalog(retrieved("products", all)?);
-        let supported = notes.or_note(Note::NoRates, "could not retrieve currencies", supported)?;
+        let currencies = notes.currencies(visit, supported)?;
         let cart = notes.or_note(Note::NoCart, "could not retrieve cart", cart)?;
-        let currencies = domain::currencies(visit.currency.as_deref(), supported.as_deref());
-        let current = currencies.map(|(_, current)| current);
+        let current = currencies.as_ref().map(|currencies| currencies.current);
         let products = match &category {
             None => cards(shop, current, &all, &mut notes).await?,
             Some(name) => {
@@ -106,7 +105,7 @@ async fn list(shop: &Shop, visit: &Visit, category: Option<String>) -> Result<Re
                 cards(shop, current, &found, &mut notes).await?
             }
         };
-        let frame = Frame::full(shop, visit, currencies, cart.as_deref(), &notes);
+        let frame = Frame::full(shop, visit, currencies.as_ref(), cart.as_deref(), &notes);
         let page = HomePage { frame, products, categories: categories(&all), category };
         page::answer(shop, visit, current, &page.frame, &page)
     })

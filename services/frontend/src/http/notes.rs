@@ -1,6 +1,7 @@
 //! The note of a page that does without something.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use boutique_money::{CurrencyCode, Money};
 use futures_util::future::try_join_all;
@@ -8,7 +9,9 @@ use tonic::{Code, Status};
 
 use super::failure::Failure;
 use super::state::Shop;
+use super::visit::Visit;
 use crate::clients::is_outage;
+use crate::domain;
 
 /// Something that a page does without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +49,19 @@ pub(crate) fn log_partial(cause: &Status, message: &str) {
     }
 }
 
+/// The currencies that have a rate, and the one of them to show.
+pub(crate) struct Currencies {
+    pub(crate) supported: Arc<[String]>,
+    pub(crate) current: CurrencyCode,
+}
+
+impl Currencies {
+    /// Chooses the one to show to this visitor.
+    pub(crate) fn of(visit: &Visit, supported: Arc<[String]>) -> Self {
+        Self { current: domain::chosen(visit.currency.as_deref(), &supported), supported }
+    }
+}
+
 /// The notes of one page.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(BTreeSet<Note>);
@@ -80,6 +96,16 @@ impl Notes {
             Err(cause) => Err(Failure::backend(attempt, cause)),
             Ok(answer) => Ok(Some(answer)),
         }
+    }
+
+    /// Returns the currencies of a page for this visitor, or adds a note where they are not known because of an outage.
+    pub(crate) fn currencies(
+        &mut self,
+        visit: &Visit,
+        answer: Result<Arc<[String]>, Status>,
+    ) -> Result<Option<Currencies>, Failure> {
+        let supported = self.or_note(Note::NoRates, "could not retrieve currencies", answer)?;
+        Ok(supported.map(|supported| Currencies::of(visit, supported)))
     }
 
     /// Converts prices into the currency that a page shows, if there is one: all of them or, in an outage, none. An error

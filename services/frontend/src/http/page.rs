@@ -12,7 +12,7 @@ use boutique_proto::CartItem;
 use time::OffsetDateTime;
 
 use super::failure::Failure;
-use super::notes::{Notes, log_partial};
+use super::notes::{Currencies, Notes, log_partial};
 use super::state::Shop;
 use super::visit::Visit;
 use crate::copy::Priced;
@@ -115,13 +115,14 @@ impl<'a> Frame<'a> {
     pub(crate) fn full(
         shop: &'a Shop,
         visit: &'a Visit,
-        currencies: Option<(&'a [String], CurrencyCode)>,
+        currencies: Option<&'a Currencies>,
         cart: Option<&[CartItem]>,
         notes: &Notes,
     ) -> Self {
-        let menu = |(supported, current): (&'a [String], CurrencyCode)| {
+        let menu = |currencies: &'a Currencies| {
+            let current = currencies.current;
             let symbol = domain::symbol(current.as_str());
-            Menu { codes: domain::menu(supported), current, symbol }
+            Menu { codes: domain::menu(&currencies.supported), current, symbol }
         };
         Self {
             currency: currencies.map(menu),

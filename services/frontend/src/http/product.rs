@@ -62,10 +62,9 @@ pub(crate) async fn product(
         );
         let mut notes = Notes::default();
         let priced = notes.of_catalog(retrieved("product", priced)?);
-        let supported = notes.or_note(Note::NoRates, "could not retrieve currencies", supported)?;
+        let currencies = notes.currencies(&visit, supported)?;
         let cart = notes.or_note(Note::NoCart, "could not retrieve cart", cart)?;
-        let currencies = domain::currencies(visit.currency.as_deref(), supported.as_deref());
-        let current = currencies.map(|(_, current)| current);
+        let current = currencies.as_ref().map(|currencies| currencies.current);
         let product = &priced.product;
         let (price, ad, packaging) = tokio::join!(
             notes.convert(&shop, current, vec![priced.price]),
@@ -75,7 +74,7 @@ pub(crate) async fn product(
         let failed = |(_, cause)| Failure::backend("failed to convert currency", cause);
         let price = price.map_err(failed)?.into_iter().map(domain::price).collect();
 
-        let frame = Frame::full(&shop, &visit, currencies, cart.as_deref(), &notes);
+        let frame = Frame::full(&shop, &visit, currencies.as_ref(), cart.as_deref(), &notes);
         let page = ProductPage { frame, product, price, packaging, recommendations, ad };
         page::answer(&shop, &visit, current, &page.frame, &page)
     })

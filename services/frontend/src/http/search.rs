@@ -14,7 +14,6 @@ use super::page::{self, Frame};
 use super::state::Shop;
 use super::visit::Visit;
 use crate::copy::Priced;
-use crate::domain;
 use crate::domain::form::Fields;
 
 /// The most characters of a search.
@@ -53,17 +52,16 @@ pub(crate) async fn search(
             tokio::join!(shop.clients.currencies(), found, shop.clients.cart(&visit.session));
         let mut notes = Notes::default();
         let found = notes.of_catalog(retrieved("products", found)?);
-        let supported = notes.or_note(Note::NoRates, "could not retrieve currencies", supported)?;
+        let currencies = notes.currencies(&visit, supported)?;
         let cart = notes.or_note(Note::NoCart, "could not retrieve cart", cart)?;
-        let currencies = domain::currencies(visit.currency.as_deref(), supported.as_deref());
-        let current = currencies.map(|(_, current)| current);
+        let current = currencies.as_ref().map(|currencies| currencies.current);
         let products = cards(&shop, current, &found, &mut notes).await?;
         let recommendations = if products.is_empty() {
             page::recommendations(&shop, &visit, Vec::new()).await
         } else {
             Vec::new()
         };
-        let mut frame = Frame::full(&shop, &visit, currencies, cart.as_deref(), &notes);
+        let mut frame = Frame::full(&shop, &visit, currencies.as_ref(), cart.as_deref(), &notes);
         frame.query = query;
         let page = SearchPage { frame, products, recommendations };
         page::answer(&shop, &visit, current, &page.frame, &page)
