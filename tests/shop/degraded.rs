@@ -12,12 +12,11 @@ use boutique_test::{Fault, FaultyProxy, serve, serve_router};
 use tonic::{Request, Response, Status};
 
 use crate::open;
-use boutique_test::Visitor;
-use boutique_test::{Process, Processes, settings};
+use boutique_test::{Process, Processes, Visitor, free_address, settings};
 
-/// Nobody listens there: the port was free a moment ago.
+/// An address where nobody listens.
 fn nowhere() -> anyhow::Result<String> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+    Ok(free_address()?.to_string())
 }
 
 /// A second frontend of the same shop, with one service gone.

@@ -3,17 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use boutique_test::{Collector, Processes, settings};
+use boutique_test::{Collector, Processes, hex, settings};
 use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 
 /// The lines of JSON that were printed.
 fn printed(output: &str) -> Vec<Map<String, Value>> {
     output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use boutique_service::Env;
 
 use crate::open;
-use boutique_test::{Collector, Processes, RedisServer, Relay, Span, Visitor, settings};
+use boutique_test::{
+    Collector, Processes, RedisServer, Relay, Span, Visitor, free_address, hex, settings,
+};
 
 const CHECKOUT: [&str; 9] = [
     "cartservice",
@@ -180,7 +182,7 @@ async fn failed_requests_are_exported_though_nothing_is_sampled() -> anyhow::Res
 /// Recording is what tracing costs, so it stops while it is of no use.
 #[tokio::test]
 async fn spans_are_not_recorded_while_the_collector_is_out() -> anyhow::Result<()> {
-    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let address = free_address()?.to_string();
     let settings = settings([
         ("ENABLE_TRACING", "1"),
         ("COLLECTOR_SERVICE_ADDR", address.as_str()),
@@ -191,7 +193,7 @@ async fn spans_are_not_recorded_while_the_collector_is_out() -> anyhow::Result<(
     while !shop.all[0].output().contains("the collector takes no spans of frontend") {
         assert_eq!(shop.visitor.get("/").await.status, 200);
     }
-    let (collector, _running) = Collector::start_at(&address).await?;
+    let (collector, _, _running) = Collector::start_at(&address).await?;
     while !shop.all[0].output().contains("the collector takes spans of frontend again") {
         assert_eq!(shop.visitor.get("/").await.status, 200);
     }
@@ -216,8 +218,7 @@ async fn a_callers_trace_goes_on_here() -> anyhow::Result<()> {
 
     let traces = collector.traces_with("GET /");
     assert_eq!(traces.len(), 1);
-    let hex: String = traces[0][0].trace.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, trace);
+    assert_eq!(hex(&traces[0][0].trace), trace);
     Ok(())
 }
 
@@ -237,8 +238,7 @@ async fn visit(settings: &[(&str, &str)], headers: &[(&str, &str)]) -> anyhow::R
     }
     assert_eq!(visitor.send(request.body(Default::default())?).await.status, 200);
     open.close().await;
-    let hex = |trace: &Vec<Span>| trace[0].trace.iter().map(|b| format!("{b:02x}")).collect();
-    Ok(collector.traces_with("GET /").iter().map(hex).collect())
+    Ok(collector.traces_with("GET /").iter().map(|spans| hex(&spans[0].trace)).collect())
 }
 
 #[tokio::test]

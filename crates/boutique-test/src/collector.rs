@@ -30,6 +30,8 @@ use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use tonic::{Request, Response, Status};
 
+const FREE_PORT: &str = "127.0.0.1:0";
+
 /// The attributes of a span, a log record or a data point, as text.
 pub type Attributes = BTreeMap<String, String>;
 
@@ -80,42 +82,36 @@ pub struct Collector {
     lines: Arc<Mutex<Vec<LogLine>>>,
     /// By service, in the order of their arrival.
     metrics: Arc<Mutex<Vec<(String, Metric)>>>,
-    /// Everything received, printed, for a scan; without it where nobody will.
+    /// The text of all requests, if it is kept.
     raw: Option<Arc<Mutex<String>>>,
 }
 
 impl Collector {
     /// Starts one on a free port of loopback, and returns its address as well.
     pub async fn start() -> anyhow::Result<(Self, String, ServerHandle)> {
-        let (collector, running) = Self::start_at("127.0.0.1:0").await?;
-        let address = running.address().context("it listens nowhere")?.to_string();
-        Ok((collector, address, running))
+        Self::start_at(FREE_PORT).await
     }
 
     /// Starts one on a free port of loopback that does not keep what [`Collector::raw`] returns.
     pub async fn start_without_raw() -> anyhow::Result<(Self, String, ServerHandle)> {
-        let collector = Self::default();
-        let running = collector.serve("127.0.0.1:0").await?;
-        let address = running.address().context("it listens nowhere")?.to_string();
-        Ok((collector, address, running))
+        Self::default().serve(FREE_PORT).await
     }
 
     /// Starts one at this address.
-    pub async fn start_at(address: &str) -> anyhow::Result<(Self, ServerHandle)> {
-        let collector = Self { raw: Some(Arc::default()), ..Self::default() };
-        let running = collector.serve(address).await?;
-        Ok((collector, running))
+    pub async fn start_at(address: &str) -> anyhow::Result<(Self, String, ServerHandle)> {
+        Self { raw: Some(Arc::default()), ..Self::default() }.serve(address).await
     }
 
-    async fn serve(&self, address: &str) -> anyhow::Result<ServerHandle> {
-        let collector = self;
+    async fn serve(self, address: &str) -> anyhow::Result<(Self, String, ServerHandle)> {
         let service = ServiceSpec::unlisted("collector", "COLLECTOR_SERVICE_ADDR");
-        let app = Router::grpc((TraceServiceServer::new(collector.clone()), Handlers::default()))
-            .add_grpc((MetricsServiceServer::new(collector.clone()), Handlers::default()))
-            .add_grpc((LogsServiceServer::new(collector.clone()), Handlers::default()));
+        let app = Router::grpc((TraceServiceServer::new(self.clone()), Handlers::default()))
+            .add_grpc((MetricsServiceServer::new(self.clone()), Handlers::default()))
+            .add_grpc((LogsServiceServer::new(self.clone()), Handlers::default()));
         let (host, port) = address.rsplit_once(':').context("no port")?;
         let env = Env::from([("LISTEN_ADDR", host), ("PORT", port)]);
-        spawn(service, &env, &Registry::default(), app).await
+        let running = spawn(service, &env, &Registry::default(), app).await?;
+        let address = running.address().context("it listens nowhere")?.to_string();
+        Ok((self, address, running))
     }
 
     fn keep(&self, request: &impl std::fmt::Debug) {
@@ -179,6 +175,11 @@ pub fn attributes(pairs: &[KeyValue]) -> Attributes {
         })
     };
     pairs.iter().filter_map(|pair| Some((pair.key.clone(), text(pair)?))).collect()
+}
+
+/// Returns an id of a trace or a span as hexadecimal digits.
+pub fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns the service of a resource.

@@ -13,13 +13,14 @@ mod relay;
 mod visitor;
 
 use std::fmt::Display;
+use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context as _;
 use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn};
 use tonic::transport::{Channel, Endpoint};
 
 pub use crate::authority::{Authority, Certificate};
-pub use crate::collector::{Attributes, Collector, LogLine, Span, attributes};
+pub use crate::collector::{Attributes, Collector, LogLine, Span, attributes, hex};
 pub use crate::faulty_proxy::{Fault, FaultyProxy};
 pub use crate::processes::{Process, Processes, binary, load_generator, settings};
 pub use crate::prometheus::Prometheus;
@@ -40,6 +41,12 @@ pub async fn loopback(
     }
     let running = serve(spec, env, routes).await?;
     Ok((connect(running.address().context("it listens nowhere")?)?, Some(running)))
+}
+
+/// Returns an address of loopback where nobody listens: its port was free a moment ago. For programs that do not say which
+/// port they were given.
+pub fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 /// Connects with tonic's own transport, as other programs connect to the services, at the first call.

@@ -133,8 +133,8 @@ fn collect(
 /// A binary of the same build: beside this program, or beside the folder of a test.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let path = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
-    let path = path.into_iter().find(|path| path.is_file());
+    let mut paths = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let path = paths.find(|path| path.is_file());
     path.with_context(|| format!("{name} is not built: run cargo build --workspace"))
 }
 

@@ -1,12 +1,12 @@
 //! A real Prometheus that scrapes addresses on loopback.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
 
+use crate::free_address;
 use crate::visitor::Visitor;
 
 /// The interval at which it scrapes.
@@ -33,7 +33,7 @@ impl Prometheus {
         );
         std::fs::write(path("prometheus.yaml"), config)?;
         // Prometheus does not say which port it was given.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let address = free_address()?;
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", path("prometheus.yaml").display()))
             .arg(format!("--storage.tsdb.path={}", path("data").display()))

@@ -1,11 +1,12 @@
 //! A real `redis-server` on a free port, for as long as a test holds it.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+
+use crate::free_address;
 
 /// A `redis-server`; dropping it ends it.
 pub struct RedisServer {
@@ -23,7 +24,7 @@ impl RedisServer {
         // Between two starts the port may be taken by another; then there is another.
         let mut last = anyhow::anyhow!("never tried");
         for _ in 0..5 {
-            match Self::start_on(free_port()?, options) {
+            match Self::start_on(free_address()?.port(), options) {
                 Ok(started) => return Ok(started),
                 Err(error) => last = error,
             }
@@ -38,7 +39,7 @@ impl RedisServer {
 
     /// Starts one that speaks TLS with this certificate and key.
     pub fn start_tls(cert: &str, key: &str) -> anyhow::Result<Self> {
-        let port = free_port()?;
+        let port = free_address()?.port();
         let listen = port.to_string();
         let files = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert];
         let options = ["--port", "0", "--tls-port", &listen, "--tls-auth-clients", "no"];
@@ -115,8 +116,4 @@ fn spawn(folder: &Path, arguments: &[String]) -> anyhow::Result<Child> {
         .stdout(Stdio::null())
         .spawn()
         .context("cannot start redis-server; the README's test command installs it")
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

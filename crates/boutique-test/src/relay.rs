@@ -1,11 +1,12 @@
 //! A real OpenTelemetry Collector, between the shop and a receiver.
 
-use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use tokio::process::{Child, Command};
+
+use crate::free_address;
 
 /// The configuration that the compose profile has.
 const CONFIG: &str = include_str!("../../../observability/compose/collector.yaml");
@@ -22,7 +23,7 @@ impl Relay {
     /// Starts `otelcol`, which hands spans on to `receiver` in the place of Jaeger.
     pub async fn start(receiver: &str) -> anyhow::Result<Self> {
         // The collector does not say which port it was given.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let address = free_address()?.to_string();
         let mut config = CONFIG.to_owned();
         for (ours, here) in [
             ("0.0.0.0:4317", address.as_str()),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use boutique_test::{LogLine, Span};
+use boutique_test::{LogLine, Span, hex};
 use serde_json::{Map, Value, json};
 
 use crate::case::Case;
@@ -157,8 +157,4 @@ fn status(span: &Span) -> &str {
 fn time_of_day(nanos: u64) -> String {
     let minutes = nanos / 60_000_000_000;
     format!("{:02}:{:02}", minutes / 60 % 24, minutes % 60)
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use boutique_service::{Env, Registry};
+use boutique_service::Env;
 use fantoccini::Client;
 use serde_json::json;
 
-use super::{browser, click, driver, says};
+use super::{browser, click, driver, open_shop, says, send_mistake};
 
 /// The source of axe-core, where `tests/delivery/install` puts it.
 fn axe() -> anyhow::Result<String> {
@@ -50,11 +50,7 @@ async fn look_around(client: &Client, base: &str, axe: &str, how: &str) -> anyho
     click(client, "form[action='/cart'] button").await?;
     says(client, "Cart (1)").await?;
     problems.extend(assert_accessible(client, axe, &format!("{how} cart")).await.err());
-    let mistake = "document.querySelector('.cart-checkout-form').noValidate = true;
-        document.getElementById('email').value = 'jo at example'";
-    client.execute(mistake, vec![]).await?;
-    click(client, ".cart-checkout-form button").await?;
-    says(client, "Your order was not placed.").await?;
+    send_mistake(client).await?;
     problems.extend(assert_accessible(client, axe, &format!("{how} refused order")).await.err());
     client.goto(&format!("{base}cart")).await?;
     click(client, ".cart-checkout-form button").await?;
@@ -69,9 +65,7 @@ async fn look_around(client: &Client, base: &str, axe: &str, how: &str) -> anyho
 async fn every_page_is_accessible() -> anyhow::Result<()> {
     let axe = axe()?;
     let folder = tempfile::tempdir()?;
-    let mut env = Env::from([("PORT", "0")]);
-    let open = boutique::open(&mut env, &mut Registry::default()).await?;
-    let base = format!("http://{}/", open.address().context("no address")?);
+    let (base, _open) = open_shop().await?;
     let driver = driver(folder.path()).await?;
     for (width, is_dark) in [(1200, false), (1200, true), (320, false), (320, true)] {
         let client = browser(&driver, folder.path(), width, is_dark).await?;

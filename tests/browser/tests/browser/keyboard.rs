@@ -1,13 +1,12 @@
 //! A person who has a keyboard and nothing else buys something.
 
-use anyhow::{Context as _, ensure};
-use boutique_service::{Env, Registry};
+use anyhow::ensure;
 use fantoccini::Client;
 use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
 use fantoccini::key::Key;
 use serde_json::json;
 
-use super::{browser, driver, says};
+use super::{browser, driver, open_shop, says};
 
 async fn press(client: &Client, key: Key) -> anyhow::Result<()> {
     let value = char::from(key);
@@ -35,9 +34,7 @@ async fn tab_to(client: &Client, css: &str) -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_keyboard_is_enough_to_order() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut env = Env::from([("PORT", "0")]);
-    let open = boutique::open(&mut env, &mut Registry::default()).await?;
-    let base = format!("http://{}/", open.address().context("no address")?);
+    let (base, _open) = open_shop().await?;
     let driver = driver(folder.path()).await?;
     let client = browser(&driver, folder.path(), 1200, false).await?;
     let shopped = async {

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use boutique_service::{Env, Registry};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -100,4 +101,20 @@ pub(crate) async fn click(client: &Client, css: &str) -> anyhow::Result<()> {
     let wait = client.wait().at_most(Duration::from_secs(30));
     let element = wait.for_element(Locator::Css(css)).await.with_context(|| css.to_owned())?;
     element.click().await.with_context(|| css.to_owned())
+}
+
+/// Opens a shop in this process, and returns its address, which ends with a slash.
+pub(crate) async fn open_shop() -> anyhow::Result<(String, impl Sized)> {
+    let mut env = Env::from([("PORT", "0")]);
+    let open = boutique::open(&mut env, &mut Registry::default()).await?;
+    Ok((format!("http://{}/", open.address().context("no address")?), open))
+}
+
+/// On the page of the cart, sends an order that the shop refuses, and the browser does not.
+pub(crate) async fn send_mistake(client: &Client) -> anyhow::Result<()> {
+    let mistake = "document.querySelector('.cart-checkout-form').noValidate = true;
+        document.getElementById('email').value = 'jo at example'";
+    client.execute(mistake, vec![]).await?;
+    click(client, ".cart-checkout-form button").await?;
+    says(client, "Your order was not placed.").await
 }

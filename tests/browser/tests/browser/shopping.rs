@@ -1,11 +1,9 @@
 //! A person shops: opens the page, chooses a currency, looks at a product, fills the cart, and
 //! orders. Every picture must be there, and nothing may break the security policy.
 
-use anyhow::Context as _;
-use boutique_service::{Env, Registry};
 use fantoccini::{Client, Locator};
 
-use super::{browser, click, driver, look, says};
+use super::{browser, click, driver, look, open_shop, says, send_mistake};
 
 async fn shop(client: &Client, base: &str, name: &str) -> anyhow::Result<()> {
     client.goto(base).await?;
@@ -32,11 +30,7 @@ async fn shop(client: &Client, base: &str, name: &str) -> anyhow::Result<()> {
     look(client, &format!("{name}-3-cart")).await?;
 
     // Refused by the shop, not by the browser; then corrected.
-    let mistake = "document.querySelector('.cart-checkout-form').noValidate = true;
-        document.getElementById('email').value = 'jo at example'";
-    client.execute(mistake, vec![]).await?;
-    click(client, ".cart-checkout-form button").await?;
-    says(client, "Your order was not placed.").await?;
+    send_mistake(client).await?;
     says(client, "Enter an address such as").await?;
     look(client, &format!("{name}-4-refused")).await?;
     for (field, text) in [
@@ -68,9 +62,7 @@ async fn shop(client: &Client, base: &str, name: &str) -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_person_shops_on_a_desk_and_on_a_phone() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut env = Env::from([("PORT", "0")]);
-    let open = boutique::open(&mut env, &mut Registry::default()).await?;
-    let base = format!("http://{}/", open.address().context("no address")?);
+    let (base, _open) = open_shop().await?;
     let driver = driver(folder.path()).await?;
 
     for (name, width) in [("desk", 1200), ("phone", 500)] {
