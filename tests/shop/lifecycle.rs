@@ -12,7 +12,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use boutique_test::{Process, Processes, Visitor, binary, settings};
+use boutique_test::{Process, Processes, Visitor, allocated, binary, settings};
 
 /// With exit code 2.
 #[tokio::test]
@@ -405,10 +405,8 @@ async fn a_log_that_nobody_reads_holds_nothing_up() -> anyhow::Result<()> {
         let answer = tokio::time::timeout(Duration::from_secs(10), visitor.get("/nothing")).await?;
         assert_eq!(answer.status, 404);
     }
-    let memory = std::fs::read_to_string(format!("/proc/{}/status", shop.id().unwrap()))?;
-    let rss = memory.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap().trim();
-    let rss: u64 = rss.trim_end_matches("kB").trim().parse()?;
-    assert!(rss < 64 * 1024, "{rss} kB");
+    let memory = allocated(shop.id().unwrap())?;
+    assert!(memory < 32, "{memory} MiB");
 
     // Read again, it says how much is missing.
     loop {

@@ -22,7 +22,7 @@ use tonic::transport::{Channel, Endpoint};
 pub use crate::authority::{Authority, Certificate};
 pub use crate::collector::{Attributes, Collector, LogLine, Span, attributes, hex};
 pub use crate::faulty_proxy::{Fault, FaultyProxy};
-pub use crate::processes::{Process, Processes, binary, load_generator, settings};
+pub use crate::processes::{Process, Processes, allocated, binary, load_generator, settings};
 pub use crate::prometheus::Prometheus;
 pub use crate::redis_server::RedisServer;
 pub use crate::relay::Relay;

@@ -130,6 +130,16 @@ fn collect(
     })
 }
 
+/// Returns the memory in MiB that the process has allocated.
+///
+/// Resident pages of the binary itself are left out: the kernel takes them back when memory gets short, and those of a
+/// debug build say nothing about a delivered one.
+pub fn allocated(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
+    Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? / 1024)
+}
+
 /// A binary of the same build: beside this program, or beside the folder of a test.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
