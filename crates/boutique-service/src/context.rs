@@ -47,9 +47,9 @@ pub(crate) struct RequestContext {
 }
 
 impl ServiceContext {
-    /// Returns the recorder of spans, if one is to be recorded now.
-    pub(crate) fn recorder(&self) -> Option<&ServiceTracer> {
-        self.tracer.as_ref().filter(|tracer| tracer.is_wanted())
+    /// Returns the recorder of spans, if one below `trace` is to be recorded now.
+    pub(crate) fn recorder(&self, trace: &TraceContext) -> Option<&ServiceTracer> {
+        self.tracer.as_ref().filter(|tracer| tracer.is_wanted(trace))
     }
 }
 

@@ -75,9 +75,16 @@ pub(crate) fn request<B>(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     if let Some(timeout) = timeout {
-        headers.insert("grpc-timeout", timeout_header(timeout));
+        headers.insert("grpc-timeout", not_indexed(timeout_header(timeout)));
     }
     Ok(request)
+}
+
+/// Marks a value that is another one in each call, so that HPACK does not put it into its table, where it would only
+/// drive out what repeats.
+pub(crate) fn not_indexed(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }
 
 /// Returns the `user-agent` of calls that a service makes: its name first, as gRPC has it.

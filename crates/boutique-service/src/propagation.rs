@@ -9,6 +9,8 @@ use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };
 
+use crate::grpc;
+
 /// The W3C limits of `tracestate` and `baggage`, in bytes.
 const MAX_TRACE_STATE: usize = 512;
 const MAX_BAGGAGE: usize = 8192;
@@ -96,7 +98,7 @@ impl TraceContext {
         let own = parts.own.as_ref();
         for (name, kind, value) in &parts.received {
             if own.is_none_or(|(_, formats)| !formats.replace(*kind)) {
-                headers.append(name.clone(), value.clone());
+                headers.append(name.clone(), grpc::not_indexed(value.clone()));
             }
         }
         if let Some((span, formats)) = own {
@@ -140,6 +142,12 @@ impl TraceContext {
     pub(crate) fn sampled_id(&self) -> Option<String> {
         let (span, _) = self.0.as_ref()?.own.as_ref()?;
         span.is_sampled().then(|| span.trace_id().to_string())
+    }
+
+    /// Returns true if this process has begun a span of the trace and does not sample it.
+    pub(crate) fn is_left_out(&self) -> bool {
+        let own = self.0.as_ref().and_then(|parts| parts.own.as_ref());
+        own.is_some_and(|(span, _)| !span.is_sampled())
     }
 
     /// Returns `x-request-id`.
@@ -264,7 +272,7 @@ impl Formats {
         let flag = u8::from(span.is_sampled());
         let mut put = |name: &'static str, value: String| {
             if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(HeaderName::from_static(name), value);
+                headers.insert(HeaderName::from_static(name), grpc::not_indexed(value));
             }
         };
         if self.trace_context {
@@ -379,6 +387,7 @@ mod tests {
         }
         let mut written = HeaderMap::new();
         TraceContext::from_headers(&map).write_to(&mut written);
+        assert!(written.values().all(HeaderValue::is_sensitive), "HPACK keeps none of them");
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_owned())
         };
@@ -486,6 +495,7 @@ mod tests {
             let context = TraceContext::from_headers(&map).with_span(span.clone(), formats);
             assert_eq!(context.id().unwrap(), TRACE);
             context.write_to(&mut written);
+            assert!(written[own].is_sensitive(), "HPACK does not keep it");
             assert!(written[own].to_str().unwrap().contains("00f067aa0ba902b7"), "{list}");
             for name in kept {
                 assert_eq!(written.get(*name), map.get(*name), "{list}: {name}");

@@ -14,8 +14,8 @@ pub async fn span<T, E>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     let below = |context: &RequestContext| {
-        let tracer = context.service.recorder()?;
-        let span = tracer.start(name, SpanKind::Internal, Vec::new(), &context.trace);
+        let tracer = context.service.recorder(&context.trace)?;
+        let span = tracer.start(name, SpanKind::Internal, &context.trace);
         Some(within(context.clone(), span))
     };
     let Some((context, mut span)) = RequestContext::with(below).flatten() else {
@@ -32,9 +32,10 @@ pub async fn span<T, E>(
 /// with that `traceparent`.
 pub async fn linked_span<F: Future>(name: &'static str, trace_parent: &str, work: F) -> F::Output {
     let anew = |context: &RequestContext| {
-        let tracer = context.service.recorder()?;
         let mut context = context.clone();
         context.trace = TraceContext::default();
+        let service = context.service.clone();
+        let tracer = service.recorder(&context.trace)?;
         Some(within(context, tracer.start_linked(name, trace_parent)))
     };
     match RequestContext::with(anew).flatten() {
@@ -60,10 +61,11 @@ fn within(mut context: RequestContext, span: Span) -> (RequestContext, Span) {
 /// Starts the span of a command to a store.
 pub(crate) fn operation(system: &'static str, name: &'static str) -> Option<Box<Span>> {
     let below = |context: &RequestContext| {
-        let tracer = context.service.recorder()?;
-        let attributes =
-            vec![KeyValue::new("db.system.name", system), KeyValue::new("db.operation.name", name)];
-        Some(Box::new(tracer.start(name, SpanKind::Client, attributes, &context.trace)))
+        let tracer = context.service.recorder(&context.trace)?;
+        let mut span = tracer.start(name, SpanKind::Client, &context.trace);
+        span.set_attribute(KeyValue::new("db.system.name", system));
+        span.set_attribute(KeyValue::new("db.operation.name", name));
+        Some(Box::new(span))
     };
     RequestContext::with(below).flatten()
 }

@@ -123,10 +123,15 @@ impl RequestInfo {
         })
     }
 
-    /// Returns the path for logs and spans: cut, because anybody may write it.
+    /// Returns the path for logs and spans.
     pub(crate) fn shown_path(&self) -> &str {
-        &self.path[..self.path.floor_char_boundary(MAX_SHOWN)]
+        shown(&self.path)
     }
+}
+
+/// Returns what logs and spans show of a path: it is cut, because anybody may write it.
+pub(super) fn shown(path: &str) -> &str {
+    &path[..path.floor_char_boundary(MAX_SHOWN)]
 }
 
 /// The route and the cause of an HTTP response, for the layers; a handler attaches it to the response's extensions.

@@ -1,5 +1,6 @@
 //! Records a span for each request, on either side.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -9,7 +10,7 @@ use opentelemetry_sdk::trace::Span;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::request::{Observed, Observer, is_server_error};
+use super::request::{Observed, Observer, is_server_error, shown};
 use super::{Ending, Protocol, Reply, Request, RequestInfo};
 use crate::context::{RequestContext, ServiceContext};
 use crate::propagation::Formats;
@@ -82,29 +83,43 @@ fn is_error(code: Code) -> bool {
 
 /// Starts a span, if the service records any.
 fn record(context: &ServiceContext, kind: SpanKind, info: &RequestInfo) -> Option<Started> {
-    let tracer = if info.is_probe { None } else { context.recorder() }?;
+    let tracer = if info.is_probe { None } else { context.recorder(&info.trace) }?;
     let fails = if kind == SpanKind::Server { is_server_error } else { is_error };
-    let (name, attributes) = match info.protocol {
+    let mut span = tracer.start("", kind, &info.trace);
+    if span.is_recording() {
+        describe(&mut span, info);
+    }
+    Some(Started { span, formats: tracer.formats(), fails })
+}
+
+/// Sets the name and the attributes of a request's span.
+fn describe(span: &mut Span, info: &RequestInfo) {
+    match info.protocol {
         Protocol::Grpc => {
-            let rpc = info.shown_path().trim_start_matches('/');
-            let (service, method) = rpc.split_once('/').unwrap_or((rpc, ""));
-            let attributes = vec![
-                KeyValue::new("rpc.system", "grpc"),
-                KeyValue::new("rpc.service", service.to_owned()),
-                KeyValue::new("rpc.method", method.to_owned()),
-            ];
-            (rpc.to_owned(), attributes)
+            let rpc = part_of(&info.path, |path| shown(path).trim_start_matches('/'));
+            let service =
+                part_of(&rpc, |rpc| rpc.split_once('/').map_or(rpc, |(service, _)| service));
+            let method = part_of(&rpc, |rpc| rpc.split_once('/').map_or("", |(_, method)| method));
+            span.set_attribute(KeyValue::new("rpc.system", "grpc"));
+            span.set_attribute(KeyValue::new("rpc.service", service));
+            span.set_attribute(KeyValue::new("rpc.method", method));
+            span.update_name(rpc);
         }
         Protocol::Http => {
-            let attributes = vec![
-                KeyValue::new("http.request.method", info.method.to_string()),
-                KeyValue::new("url.path", info.shown_path().to_owned()),
-            ];
-            (info.method.to_string(), attributes)
+            span.set_attribute(KeyValue::new("http.request.method", info.method.to_string()));
+            span.set_attribute(KeyValue::new("url.path", info.shown_path().to_owned()));
+            span.update_name(info.method.to_string());
         }
-    };
-    let span = tracer.start(name, kind, attributes, &info.trace);
-    Some(Started { span, formats: tracer.formats(), fails })
+    }
+}
+
+/// Returns a part of a text, which is copied only where the text is not static.
+#[expect(clippy::ptr_arg, reason = "a &str does not say whether it is static")]
+fn part_of(text: &Cow<'static, str>, part: fn(&str) -> &str) -> Cow<'static, str> {
+    match text {
+        Cow::Borrowed(text) => part(text).into(),
+        Cow::Owned(text) => part(text).to_owned().into(),
+    }
 }
 
 /// A span that has begun.

@@ -1,5 +1,6 @@
 //! The class of a request: what is known of it at a glance, before anything is done for it.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use axum::body::Body;
@@ -17,6 +18,8 @@ use crate::propagation::TraceContext;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Class {
     pub(super) protocol: Protocol,
+    /// The path of a gRPC method that the service has.
+    method: Option<&'static str>,
     /// True if it asks for health.
     pub(super) is_probe: bool,
     pub(super) criticality: Criticality,
@@ -31,7 +34,7 @@ pub(super) struct Classes {
     critical: Vec<(Method, String)>,
     /// True if callers may say what they matter: services do, and browsers do not.
     trusts_callers: bool,
-    /// The gRPC methods whose criticality is not the default.
+    /// The gRPC methods that the services have, and what they matter.
     methods: Vec<(&'static str, Criticality)>,
 }
 
@@ -39,14 +42,11 @@ impl Classes {
     pub(super) fn new(router: &Router) -> Self {
         let specs = router.names.iter().filter_map(|name| ServiceSpec::of_grpc(name));
         let methods = specs.flat_map(|spec| spec.methods);
-        let methods = methods.map(|method| (method.path, method.criticality));
-        let is_special =
-            |(_, criticality): &(_, Criticality)| *criticality != Criticality::default();
         Self {
             probes: router.probes.clone(),
             critical: router.critical.clone(),
             trusts_callers: !router.is_http,
-            methods: methods.filter(is_special).collect(),
+            methods: methods.map(|method| (method.path, method.criticality)).collect(),
         }
     }
 
@@ -62,14 +62,15 @@ impl Classes {
                 Criticality::default()
             };
             let is_probe = self.probes.iter().any(|probe| probe == path);
-            return Class { protocol: Protocol::Http, is_probe, criticality };
+            return Class { protocol: Protocol::Http, method: None, is_probe, criticality };
         }
         let said = headers.get(Criticality::KEY).filter(|_| self.trusts_callers);
         let said = said.and_then(|value| Criticality::parse(value.as_bytes()));
-        let own = || self.methods.iter().find(|(known, _)| *known == path);
-        let criticality = said.or_else(|| own().map(|(_, own)| *own)).unwrap_or_default();
+        let own = self.methods.iter().find(|(known, _)| *known == path);
+        let criticality = said.or(own.map(|(_, own)| *own)).unwrap_or_default();
+        let method = own.map(|(path, _)| *path);
         let is_probe = path.starts_with("/grpc.health.v1.Health/");
-        Class { protocol: Protocol::Grpc, is_probe, criticality }
+        Class { protocol: Protocol::Grpc, method, is_probe, criticality }
     }
 }
 
@@ -77,12 +78,13 @@ impl Class {
     /// Makes the information of a request of this class.
     pub(super) fn info(self, request: &Request<Body>, started: Instant) -> RequestInfo {
         let headers = request.headers();
+        let path = self.method.map(Cow::Borrowed);
         RequestInfo {
             protocol: self.protocol,
             method: request.method().clone(),
             is_probe: self.is_probe,
             criticality: self.criticality,
-            path: request.uri().path().to_owned().into(),
+            path: path.unwrap_or_else(|| request.uri().path().to_owned().into()),
             started,
             deadline: grpc::timeout_of(headers).map(|left| started + left),
             trace: TraceContext::from_headers(headers),

@@ -3,14 +3,13 @@
 mod export;
 mod sampler;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::Context;
 use opentelemetry::trace::{
     Link, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
 };
-use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span};
@@ -33,6 +32,8 @@ pub(crate) struct ServiceTracer {
     outage: Arc<Outage>,
     /// True if a span of a request is the first of a trace of its own, and links to the caller's.
     links: bool,
+    /// True if spans that are not sampled are recorded too, because they may fail.
+    records_errors: bool,
 }
 
 /// The treatment of a trace that comes from outside the shop: `TRACE_CONTEXT`.
@@ -91,6 +92,7 @@ impl ServiceTracer {
             formats: formats(env),
             outage,
             links: strangers == Strangers::Link,
+            records_errors,
         }))
     }
 
@@ -99,22 +101,17 @@ impl ServiceTracer {
         self.formats
     }
 
-    /// Returns true if spans are worth recording now: where the collector takes none, they only cost time.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.outage.is_worth_it()
+    /// Returns true if spans below `trace` are worth recording now. Where it is not sampled, or the collector takes
+    /// none, they only cost time.
+    pub(crate) fn is_wanted(&self, trace: &TraceContext) -> bool {
+        (self.records_errors || !trace.is_left_out()) && self.outage.is_worth_it()
     }
 
-    /// Starts a span below `trace`.
-    pub(crate) fn start(
-        &self,
-        name: impl Into<Cow<'static, str>>,
-        kind: SpanKind,
-        attributes: Vec<KeyValue>,
-        trace: &TraceContext,
-    ) -> Span {
+    /// Starts a span below `trace`. Its attributes are up to the caller, who need not make them for a span that is not
+    /// recorded.
+    pub(crate) fn start(&self, name: &'static str, kind: SpanKind, trace: &TraceContext) -> Span {
         let starts_anew = self.links && kind == SpanKind::Server;
-        let mut builder =
-            self.tracer.span_builder(name).with_kind(kind).with_attributes(attributes);
+        let mut builder = self.tracer.span_builder(name).with_kind(kind);
         let mut parent = trace.parent(self.formats);
         if starts_anew {
             let other = parent.span().span_context().clone();
