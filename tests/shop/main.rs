@@ -18,6 +18,7 @@ mod own_catalog;
 mod proxy;
 mod scenarios;
 mod shopping;
+mod static_files;
 mod tls;
 mod traces;
 mod wire;

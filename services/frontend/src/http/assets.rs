@@ -1,27 +1,77 @@
-//! `/static`: style sheets, pictures and scripts, compiled in.
+//! `/static`: style sheets, pictures and scripts, compiled in, and compressed when they were.
 
-use std::borrow::Cow;
-
-use ::http::{HeaderMap, StatusCode, header};
+use ::http::{HeaderMap, StatusCode, Uri, header};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use rust_embed::RustEmbed;
 
-#[derive(RustEmbed)]
-#[folder = "static/"]
-struct Assets;
+/// A file below `/static`.
+struct Asset {
+    path: &'static str,
+    /// Of its bytes, in hexadecimal digits.
+    hash: &'static str,
+    plain: &'static [u8],
+    /// Compressed, where that is smaller.
+    br: Option<&'static [u8]>,
+    zstd: Option<&'static [u8]>,
+    gzip: Option<&'static [u8]>,
+}
 
-pub(crate) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
-    let Some(file) = Assets::get(&path) else {
+/// All of them, sorted by their paths.
+static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
+
+/// What a page links to with its hash in the query does not change: another file has another hash.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+const SHORT: &str = "public, max-age=300";
+
+impl Asset {
+    /// Returns the file with this path below `/static`.
+    fn find(path: &str) -> Option<&'static Self> {
+        let place = ASSETS.binary_search_by(|asset| asset.path.cmp(path)).ok()?;
+        ASSETS.get(place)
+    }
+
+    /// Chooses the smallest form that the client takes, and the name of its coding.
+    fn encode(&self, headers: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
+        for (coding, bytes) in [("br", self.br), ("zstd", self.zstd), ("gzip", self.gzip)] {
+            if let Some(bytes) = bytes.filter(|_| takes(headers, coding)) {
+                return (Some(coding), bytes);
+            }
+        }
+        (None, self.plain)
+    }
+}
+
+/// Returns the link to a file below `/static` that may be kept for good, or the plain one where there is no such file.
+pub(crate) fn link(base_url: &str, path: &str) -> String {
+    match Asset::find(path) {
+        Some(asset) => format!("{base_url}/static/{path}?v={}", asset.hash),
+        None => format!("{base_url}/static/{path}"),
+    }
+}
+
+/// Returns the path below `/static` of the drawing that a picture of ours was made of.
+pub(crate) fn drawing(picture: &str) -> Option<&'static str> {
+    let name = picture.strip_prefix("/static/")?.strip_suffix(".jpg")?;
+    Some(Asset::find(&format!("{name}.svg"))?.path)
+}
+
+pub(crate) async fn asset(Path(path): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
+    let Some(asset) = Asset::find(&path) else {
         return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
     };
-    let hash = file.metadata.sha256_hash();
-    let tag: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    let tag = format!("\"{tag}\"");
-    let caching =
-        [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, "public, max-age=300".to_owned())];
+    let (coding, bytes) = asset.encode(&headers);
+    let tag = match coding {
+        None => format!("\"{}\"", asset.hash),
+        Some(coding) => format!("\"{}-{coding}\"", asset.hash),
+    };
+    let is_versioned = uri.query().and_then(|query| query.strip_prefix("v=")) == Some(asset.hash);
+    let caching = [
+        (header::ETAG, tag.clone()),
+        (header::CACHE_CONTROL, if is_versioned { IMMUTABLE } else { SHORT }.to_owned()),
+        (header::VARY, "accept-encoding".to_owned()),
+    ];
     let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
     let is_known = known.is_some_and(|known| {
         let mut tags = known.split(',').map(|known| known.trim().trim_start_matches("W/"));
@@ -30,11 +80,20 @@ pub(crate) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Respo
     if is_known {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
     }
-    let body = match file.data {
-        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        Cow::Owned(bytes) => bytes.into(),
+    let coding = coding.map(|coding| [(header::CONTENT_ENCODING, coding)]);
+    let content_type = [(header::CONTENT_TYPE, content_type(&path))];
+    (caching, content_type, coding, Body::from(Bytes::from_static(bytes))).into_response()
+}
+
+/// Returns true if the client takes this content coding.
+fn takes(headers: &HeaderMap, coding: &str) -> bool {
+    let mut lists = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let is_taken = |member: &str| {
+        let (name, parameters) = member.split_once(';').unwrap_or((member, ""));
+        let weight = parameters.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case(coding) && weight.is_ok_and(|weight| weight > 0.0)
     };
-    (caching, [(header::CONTENT_TYPE, content_type(&path))], Body::from(body)).into_response()
+    lists.any(|list| list.to_str().is_ok_and(|list| list.split(',').any(is_taken)))
 }
 
 fn content_type(path: &str) -> &'static str {

@@ -11,6 +11,7 @@ use boutique_money::CurrencyCode;
 use boutique_proto::CartItem;
 use time::OffsetDateTime;
 
+use super::assets;
 use super::failure::Failure;
 use super::notes::{Currencies, Notes, log_partial};
 use super::state::Shop;
@@ -88,6 +89,16 @@ impl<'a> Frame<'a> {
         let src = picture.src(self.base_url);
         self.sources.borrow_mut().extend(picture.source());
         src
+    }
+
+    /// Returns the `srcset` of a picture of ours that was made of a drawing, which is sharp at any size.
+    pub(crate) fn drawing(&self, picture: &str) -> Option<String> {
+        Some(self.asset(assets::drawing(picture)?))
+    }
+
+    /// Returns the link to a file below `/static`, which browsers may keep for good.
+    pub(crate) fn asset(&self, path: &str) -> String {
+        assets::link(self.base_url, path)
     }
 
     /// Lets the page show a picture that a script will ask for.
