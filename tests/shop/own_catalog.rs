@@ -76,8 +76,9 @@ async fn pictures_of_other_hosts_are_allowed_page_by_page() -> anyhow::Result<()
 
 #[tokio::test]
 async fn a_policy_fits_a_header_whatever_the_catalog() -> anyhow::Result<()> {
-    let hosts: Vec<_> =
-        (0..500).map(|n| (format!("P{n}"), format!("https://h{n}.example/p"))).collect();
+    let hosts: Vec<_> = (0..500)
+        .map(|n| (format!("P{n}"), format!("https://pictures-{n}.shop.example.com/p")))
+        .collect();
     let pictures: Vec<_> = hosts.iter().map(|(id, url)| (id.as_str(), url.as_str())).collect();
     let file = catalog(&pictures)?;
     let settings = Env::from([("CATALOG_FILE", file.path().to_str().unwrap())]);
@@ -171,5 +172,38 @@ async fn a_product_that_left_the_catalog_is_removed_and_the_rest_is_ordered() ->
     }
     let order = visitor.check_out(&[]).await;
     assert_eq!(order.between("total-paid\">", "<"), "$13.99");
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_products_are_shown_page_by_page() -> anyhow::Result<()> {
+    let ids: Vec<_> = (0..10_000).map(|number| format!("P{number:05}")).collect();
+    let products: Vec<_> = ids.iter().map(|id| (id.as_str(), "")).collect();
+    let file = catalog(&products)?;
+    let path = file.path().to_str().unwrap();
+    let settings = Env::from([("CATALOG_FILE", path), ("READ_TIMEOUT", "10s")]);
+    let (mut visitor, _shop, ..) = open(&settings).await?;
+
+    for (path, first, cards, says) in [
+        ("/", "P00000", 60, "Page 1 of 167"),
+        ("/?page=2", "P00060", 60, "Page 2 of 167"),
+        ("/?page=167", "P09960", 40, "Page 167 of 167"),
+        ("/category/clothing?page=3", "P00120", 60, "Page 3 of 167"),
+        ("/search?q=the&page=2", "P00060", 60, "Page 2 of 167"),
+    ] {
+        let page = visitor.get(path).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert_eq!(page.body.matches("class=\"hot-product-card\"").count(), cards, "{path}");
+        assert!(page.body.contains(&format!("/product/{first}\"")), "{path}");
+        assert!(page.body.contains(says), "{path}");
+    }
+    let found = visitor.get("/search?q=the&page=2").await;
+    assert!(found.body.contains("10000 found for"));
+    assert!(found.body.contains("href=\"?q=the&#38;page=3\""), "{}", found.body);
+    for path in ["/?page=0", "/?page=168", "/?page=x", "/search?q=the&page=-1"] {
+        let page = visitor.get(path).await;
+        assert_eq!(page.status, 404, "{path}");
+        assert!(page.body.contains("no such page"), "{path}");
+    }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod home;
 mod notes;
 mod order;
 mod page;
+mod paging;
 mod product;
 mod rate;
 mod search;

@@ -14,10 +14,12 @@ use boutique_service::detach;
 use super::failure::{Failure, retrieved, within};
 use super::notes::{Note, Notes};
 use super::page::{self, Frame};
+use super::paging::Paging;
 use super::state::Shop;
 use super::visit::Visit;
 use crate::copy::Priced;
 use crate::domain;
+use crate::domain::form::Fields;
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -28,6 +30,7 @@ struct HomePage<'a> {
     categories: Vec<String>,
     /// The one that is shown, if it is not all.
     category: Option<String>,
+    paging: Paging,
 }
 
 /// The most categories that a page offers.
@@ -55,14 +58,14 @@ pub(super) async fn cards(
 pub(crate) async fn home(
     shop: Arc<Shop>,
     visit: Arc<Visit>,
-    _request: Request,
+    request: Request,
 ) -> Result<Response, Failure> {
     // Upstream asks for ads here and shows none: the call is made in the background.
     if shop.clients.is_faithful() {
         let ads = shop.clients.clone();
         detach(async move { ads.ads(Vec::new()).await.is_ok() });
     }
-    list(&shop, &visit, None).await
+    list(&shop, &visit, &fields(&request)?, None).await
 }
 
 /// `GET /category/{name}`.
@@ -71,14 +74,25 @@ pub(crate) async fn category(
     visit: Arc<Visit>,
     mut request: Request,
 ) -> Result<Response, Failure> {
+    let fields = fields(&request)?;
     match request.extract_parts::<Path<String>>().await {
-        Ok(Path(name)) => list(&shop, &visit, Some(name)).await,
+        Ok(Path(name)) => list(&shop, &visit, &fields, Some(name)).await,
         Err(malformed) => Ok(malformed.into_response()),
     }
 }
 
+/// The fields of a request's query.
+pub(super) fn fields(request: &Request) -> Result<Fields, Failure> {
+    Ok(Fields::parse(&[request.uri().query().unwrap_or_default().as_bytes()])?)
+}
+
 /// The page of all products, or of those of a category.
-async fn list(shop: &Shop, visit: &Visit, category: Option<String>) -> Result<Response, Failure> {
+async fn list(
+    shop: &Shop,
+    visit: &Visit,
+    fields: &Fields,
+    category: Option<String>,
+) -> Result<Response, Failure> {
     within(shop.config.limits.page, async || {
         let (supported, all, cart) = tokio::join!(
             shop.clients.currencies(),
@@ -90,23 +104,23 @@ async fn list(shop: &Shop, visit: &Visit, category: Option<String>) -> Result<Re
         let currencies = notes.currencies(visit, supported)?;
         let cart = notes.or_note(Note::NoCart, "could not retrieve cart", cart)?;
         let current = currencies.as_ref().map(|currencies| currencies.current);
+        let of_category: Vec<_>;
         let products = match &category {
-            None => cards(shop, current, &all, &mut notes).await?,
+            None => &all[..],
             Some(name) => {
-                let found: Vec<_> = all
-                    .iter()
-                    .filter(|priced| priced.product.categories.contains(name))
-                    .cloned()
-                    .collect();
-                if found.is_empty() {
+                let is_of_it = |priced: &&Arc<Priced>| priced.product.categories.contains(name);
+                of_category = all.iter().filter(is_of_it).cloned().collect();
+                if of_category.is_empty() {
                     let text = "could not retrieve category";
                     return Err(Failure::new(StatusCode::NOT_FOUND, text));
                 }
-                cards(shop, current, &found, &mut notes).await?
+                &of_category[..]
             }
         };
+        let paging = Paging::of(fields, &[], products.len())?;
+        let products = cards(shop, current, paging.slice(products), &mut notes).await?;
         let frame = Frame::full(shop, visit, currencies.as_ref(), cart.as_deref(), &notes);
-        let page = HomePage { frame, products, categories: categories(&all), category };
+        let page = HomePage { frame, products, categories: categories(&all), category, paging };
         page::answer(shop, visit, current, &page.frame, &page)
     })
     .await

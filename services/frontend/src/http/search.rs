@@ -8,13 +8,13 @@ use axum::extract::Request;
 use axum::response::Response;
 
 use super::failure::{Failure, retrieved, within};
-use super::home::{Card, cards};
+use super::home::{Card, cards, fields};
 use super::notes::{Note, Notes};
 use super::page::{self, Frame};
+use super::paging::Paging;
 use super::state::Shop;
 use super::visit::Visit;
 use crate::copy::Priced;
-use crate::domain::form::Fields;
 
 /// The most characters of a search.
 const MAX_QUERY: usize = 200;
@@ -23,7 +23,10 @@ const MAX_QUERY: usize = 200;
 #[template(path = "search.html")]
 struct SearchPage<'a> {
     frame: Frame<'a>,
+    /// The number of products that were found.
+    found: usize,
     products: Vec<Card>,
+    paging: Paging,
     /// Suggestions where nothing was found.
     recommendations: Vec<Arc<Priced>>,
 }
@@ -33,7 +36,7 @@ pub(crate) async fn search(
     visit: Arc<Visit>,
     request: Request,
 ) -> Result<Response, Failure> {
-    let fields = Fields::parse(&[request.uri().query().unwrap_or_default().as_bytes()])?;
+    let fields = fields(&request)?;
     let query = fields.text("q").trim().to_owned();
     if query.chars().count() > MAX_QUERY {
         let text = format!("a search has at most {MAX_QUERY} characters");
@@ -55,7 +58,8 @@ pub(crate) async fn search(
         let currencies = notes.currencies(&visit, supported)?;
         let cart = notes.or_note(Note::NoCart, "could not retrieve cart", cart)?;
         let current = currencies.as_ref().map(|currencies| currencies.current);
-        let products = cards(&shop, current, &found, &mut notes).await?;
+        let paging = Paging::of(&fields, &["q"], found.len())?;
+        let products = cards(&shop, current, paging.slice(&found), &mut notes).await?;
         let recommendations = if products.is_empty() {
             page::recommendations(&shop, &visit, Vec::new()).await
         } else {
@@ -63,7 +67,7 @@ pub(crate) async fn search(
         };
         let mut frame = Frame::full(&shop, &visit, currencies.as_ref(), cart.as_deref(), &notes);
         frame.query = query;
-        let page = SearchPage { frame, products, recommendations };
+        let page = SearchPage { frame, found: found.len(), products, paging, recommendations };
         page::answer(&shop, &visit, current, &page.frame, &page)
     })
     .await

@@ -1,7 +1,9 @@
 //! The shop in a real Chromium.
 
 mod accessible;
+mod hostile;
 mod keyboard;
+mod scriptless;
 mod shopping;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +51,17 @@ pub(crate) async fn browser(
     width: u32,
     is_dark: bool,
 ) -> anyhow::Result<Client> {
+    start(driver, folder, width, is_dark, &json!({})).await
+}
+
+/// A browser of these preferences.
+pub(crate) async fn start(
+    driver: &Driver,
+    folder: &Path,
+    width: u32,
+    is_dark: bool,
+    preferences: &Value,
+) -> anyhow::Result<Client> {
     let profile = folder.join(format!("profile-{width}-{is_dark}"));
     let scheme = u8::from(!is_dark);
     let arguments = [
@@ -65,7 +78,7 @@ pub(crate) async fn browser(
         &format!("--window-size={width},1200"),
         &format!("--user-data-dir={}", profile.display()),
     ];
-    let capabilities = json!({ "goog:chromeOptions": { "args": arguments } });
+    let capabilities = json!({ "goog:chromeOptions": { "args": arguments, "prefs": preferences } });
     let Value::Object(capabilities) = capabilities else { anyhow::bail!("not an object") };
     let mut builder = ClientBuilder::new(HttpConnector::new());
     Ok(builder.capabilities(capabilities).connect(&driver.url).await?)
@@ -105,7 +118,11 @@ pub(crate) async fn click(client: &Client, css: &str) -> anyhow::Result<()> {
 
 /// Opens a shop in this process, and returns its address, which ends with a slash.
 pub(crate) async fn open_shop() -> anyhow::Result<(String, impl Sized)> {
-    let mut env = Env::from([("PORT", "0")]);
+    open_with(Env::from([("PORT", "0")])).await
+}
+
+/// The same with these settings.
+pub(crate) async fn open_with(mut env: Env) -> anyhow::Result<(String, impl Sized)> {
     let open = boutique::open(&mut env, &mut Registry::default()).await?;
     Ok((format!("http://{}/", open.address().context("no address")?), open))
 }
