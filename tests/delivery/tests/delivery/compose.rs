@@ -91,7 +91,7 @@ fn released_images_have_one_tag_for_both_processors() -> anyhow::Result<()> {
     let images = |tag: &str| {
         let settings = format!("GIT_TAG={tag} PLATFORM=linux/amd64 REGISTRY=registry.example/shop");
         let path = folder.path().display();
-        attempt("sh", &["-c", &format!("PATH={path}:$PATH {settings} scripts/images join")])
+        attempt("sh", &["-c", &format!("PATH={path}:$PATH {settings} scripts/release join")])
     };
     let (succeeded, output, errors) = images("v0.1.0")?;
     assert!(succeeded, "{errors}");

@@ -1,0 +1,28 @@
+//! Words: scripts that say how they are called.
+
+use std::process::Command;
+
+use super::root;
+
+/// From any folder, because all of them go to the root of the repository first.
+#[test]
+fn scripts_refuse_what_they_do_not_know_and_say_how_they_are_called() {
+    for entry in std::fs::read_dir(root().join("scripts")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let arguments: &[&str] = match name.as_str() {
+            // Helmfile alone calls the first; the second says what the benchmark says, once that is compiled.
+            "helm-major" | "benchmark" => continue,
+            "scenario" => &["slow-payment", "--misspelt"],
+            _ => &["--misspelt"],
+        };
+        for folder in [".", "scripts"] {
+            let script =
+                if folder == "." { format!("scripts/{name}") } else { format!("./{name}") };
+            let mut command = Command::new(script);
+            let output = command.args(arguments).current_dir(root().join(folder)).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{name} from {folder}: {said}");
+            assert!(said.starts_with(name.as_str()), "{name} from {folder}: {said}");
+        }
+    }
+}
