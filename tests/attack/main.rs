@@ -28,8 +28,8 @@ async fn start(name: &'static str, more: &[(&str, &str)]) -> anyhow::Result<(Pro
     Ok((process, address))
 }
 
-/// What a process of the shop may allocate, in MiB, of the 64 MiB of its pod. The rest is for a delivered binary's
-/// code, of which a few MiB are resident.
+/// The most that a process of the shop may allocate, in MiB, of the 64 MiB of its pod. The rest is for a delivered
+/// binary's code, of which a few MiB are resident.
 const MAX_MEMORY: u64 = 54;
 
 async fn http2(address: &str) -> anyhow::Result<SendRequest<Bytes>> {

@@ -97,7 +97,7 @@ impl Shop {
     }
 }
 
-/// What one buyer did, and was told.
+/// The orders of one buyer, and the answers to them.
 #[derive(Default)]
 struct Told {
     user: String,
@@ -241,7 +241,7 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// How everything is hit, one after the other.
+/// The faults that hit every service in turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Storm {
     Kills,

@@ -1,8 +1,28 @@
-//! Words: scripts that say how they are called.
+//! Words: doc comments that name their item, and scripts that say how they are called.
 
 use std::process::Command;
 
-use super::root;
+use super::{root, sources};
+
+/// Openings that describe an item by a question about it, instead of naming it.
+const QUESTIONS: [&str; 5] = ["What ", "Whether ", "How ", "Why ", "Who "];
+
+#[test]
+fn doc_comments_name_their_item() {
+    for path in sources() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut before = "";
+        for (line, number) in text.lines().map(str::trim_start).zip(1..) {
+            let is_first = |mark: &str| line.starts_with(mark) && !before.starts_with(mark);
+            if is_first("///") || is_first("//!") {
+                let words = line.get(3..).unwrap_or_default().trim_start();
+                let asks = QUESTIONS.iter().any(|question| words.starts_with(question));
+                assert!(!asks, "{}:{number}: {line}", path.display());
+            }
+            before = line;
+        }
+    }
+}
 
 /// From any folder, because all of them go to the root of the repository first.
 #[test]

@@ -265,7 +265,6 @@ async fn dropped_page_closes_its_connection() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is wrong, and on which line.
 #[tokio::test]
 async fn malformed_description_is_refused_with_line_and_reason() -> anyhow::Result<()> {
     for (description, problem) in [

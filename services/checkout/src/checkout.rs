@@ -72,7 +72,7 @@ impl Drop for Work {
     }
 }
 
-/// What became of an order that was to be stored.
+/// The result of storing an order.
 enum Settled {
     Answered(Result<OrderResult, Status>),
     /// It goes on, or somebody else has taken it over.

@@ -113,7 +113,7 @@ pub(crate) async fn advance(
     }
 }
 
-/// What becomes of an order in a state that it has just reached.
+/// Returns the next step for an order in a state that it has just reached.
 fn after(order: &StoredOrder) -> Next {
     match order.state() {
         OrderState::Voided => Next::Freed,

@@ -120,11 +120,11 @@ mod tests {
         emptied: u32,
         ships: bool,
         stored: Option<(StoredOrder, u64)>,
-        /// What a customer was told, if anybody was: true for an order that is done.
+        /// The answers that the customer got: true for an order that is done.
         told: Vec<bool>,
     }
 
-    /// What becomes of a call.
+    /// The fate of a call.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Fate {
         Answered,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 /// The most orders that a shop lists for a user, the latest first.
 const MAX_LISTED: usize = 20;
 
-/// How an order ended, by the shop's list.
+/// The end of an order, by the shop's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Complete,
@@ -22,7 +22,7 @@ pub(crate) struct Listed {
     pub(crate) state: State,
 }
 
-/// What the list of a user said.
+/// The counts of orders in a user's list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     /// Acknowledged orders that are complete.

@@ -111,7 +111,7 @@ struct Written {
     busy_threads: usize,
 }
 
-/// When a connection is closed.
+/// The time at which a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Drop {

@@ -17,7 +17,7 @@ const TRIAL_INTERVAL: Duration = Duration::from_secs(1);
 /// The time after which an export that is under way counts as an outage: what is recorded meanwhile only fills a queue.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Whether the collector takes the spans of a service.
+/// The state of the collector, as a service's exports find it.
 #[derive(Debug)]
 pub(super) struct Outage {
     service: String,

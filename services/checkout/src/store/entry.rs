@@ -58,7 +58,7 @@ pub(super) fn is_behind(cart_version: &str, other: &StoredOrder) -> bool {
     holds_cart(other) || is_before
 }
 
-/// What happens to an order after a change.
+/// The next step for an order after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Whoever asks for due orders after this time is given it.

@@ -21,7 +21,7 @@ struct Asset {
 /// All of them, sorted by their paths.
 static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// What a page links to with its hash in the query does not change: another file has another hash.
+/// The caching of a link with the file's hash in its query, which never means another file.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const SHORT: &str = "public, max-age=300";
 
