@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use crate::open;
 use boutique_test::{Process, Processes, Visitor, free_address, settings};
 
-/// An address where nobody listens.
+/// A loopback address whose port is closed.
 fn nowhere() -> anyhow::Result<String> {
     Ok(free_address()?.to_string())
 }

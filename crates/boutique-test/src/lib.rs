@@ -43,8 +43,8 @@ pub async fn loopback(
     Ok((connect(running.address().context("it listens nowhere")?)?, Some(running)))
 }
 
-/// Returns an address of loopback where nobody listens: its port was free a moment ago. For programs that do not say which
-/// port they were given.
+/// Returns a loopback address with a free port, for programs that cannot bind to port 0 or do not print their port. Another
+/// process may take the port first.
 pub fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }

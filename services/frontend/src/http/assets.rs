@@ -32,6 +32,11 @@ impl Asset {
         ASSETS.get(place)
     }
 
+    /// Returns the link that may be kept for good.
+    fn link(&self, base_url: &str) -> String {
+        format!("{base_url}/static/{}?v={}", self.path, self.hash)
+    }
+
     /// Chooses the smallest form that the client takes, and the name of its coding.
     fn encode(&self, headers: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
         for (coding, bytes) in [("br", self.br), ("zstd", self.zstd), ("gzip", self.gzip)] {
@@ -46,15 +51,15 @@ impl Asset {
 /// Returns the link to a file below `/static` that may be kept for good, or the plain one where there is no such file.
 pub(crate) fn link(base_url: &str, path: &str) -> String {
     match Asset::find(path) {
-        Some(asset) => format!("{base_url}/static/{path}?v={}", asset.hash),
+        Some(asset) => asset.link(base_url),
         None => format!("{base_url}/static/{path}"),
     }
 }
 
-/// Returns the path below `/static` of the drawing that a picture of ours was made of.
-pub(crate) fn drawing(picture: &str) -> Option<&'static str> {
+/// Returns the link to the drawing that a picture of ours was made of.
+pub(crate) fn drawing(base_url: &str, picture: &str) -> Option<String> {
     let name = picture.strip_prefix("/static/")?.strip_suffix(".jpg")?;
-    Some(Asset::find(&format!("{name}.svg"))?.path)
+    Some(Asset::find(&format!("{name}.svg"))?.link(base_url))
 }
 
 pub(crate) async fn asset(Path(path): Path<String>, uri: Uri, headers: HeaderMap) -> Response {

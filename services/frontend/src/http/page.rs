@@ -93,7 +93,7 @@ impl<'a> Frame<'a> {
 
     /// Returns the `srcset` of a picture of ours that was made of a drawing, which is sharp at any size.
     pub(crate) fn drawing(&self, picture: &str) -> Option<String> {
-        Some(self.asset(assets::drawing(picture)?))
+        assets::drawing(self.base_url, picture)
     }
 
     /// Returns the link to a file below `/static`, which browsers may keep for good.

@@ -1,4 +1,4 @@
-//! Catalogs that nobody designed for: names without end, in any script, and thousands of products.
+//! Catalogs with names of 10,000 characters, names in any script, and 10,000 products.
 
 use boutique_service::Env;
 use fantoccini::Locator;
