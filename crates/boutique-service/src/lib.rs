@@ -40,6 +40,7 @@ mod trace;
 
 pub use boutique_proto::services::{ServiceSpec, Threads};
 
+pub use crate::admin::AdminView;
 pub use crate::cache::Cache;
 pub use crate::client::{Channel, channel, client, read_timeout};
 pub use crate::context::{detach, request_id, time_left, trace_id, with_deadline};
@@ -48,7 +49,7 @@ pub use crate::file::read_text;
 pub use crate::grpc::{is_unanswered, status_of, was_not_processed, with_source};
 pub use crate::idempotency::IdempotencyKey;
 pub use crate::layers::{Outcome, already_logged};
-pub use crate::metrics::{Counter, CounterBy, Gauge, Meter};
+pub use crate::metrics::{Counter, CounterBy, Gauge, Meter, Sample};
 pub use crate::net::{HostPort, Peer};
 pub use crate::operation::Operation;
 pub use crate::registry::Registry;

@@ -40,6 +40,9 @@ pub struct ServerHandle {
 /// The time that the task beside requests has after everything else.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The setting with which the shop itself shows what it measures.
+const TOPOLOGY: &str = "ENABLE_TOPOLOGY";
+
 /// The durations of a graceful shutdown.
 #[derive(Debug, Clone, Copy)]
 struct Drain {
@@ -111,18 +114,17 @@ async fn start(
     names.push(spec.name);
     let others = router.statuses().iter().map(|(name, _)| *name).collect();
     let health = Health::new(names, others).await;
+    registry.metrics().add_health(spec.name, health.is_serving());
     let router = router.clone().with_health(&health);
     let router = router.with_reflection_if(env.flag("GRPC_REFLECTION")?)?;
     let sheds = env.flag("LOAD_SHEDDING")?.unwrap_or(true);
     let context = ServiceContext {
         name: spec.name,
         tracer: ServiceTracer::from_env(spec.name, env, router.is_http())?,
-        metrics: (admin::is_wanted(env) || collector::is_wanted(env, collector::METRICS)).then(
-            || {
-                let methods = router.methods();
-                ServiceMetrics::new(registry.metrics(), spec.name, router.is_http(), &methods)
-            },
-        ),
+        metrics: metrics_are_wanted(env)?.then(|| {
+            let methods = router.methods();
+            ServiceMetrics::new(registry.metrics(), spec.name, router.is_http(), &methods)
+        }),
         faults: Some(ServiceFaults::new(
             &registry.faults(env)?,
             spec.name,
@@ -224,6 +226,13 @@ impl ServerHandle {
             tracer.flush().await;
         }
     }
+}
+
+/// Returns true if anybody may read metrics: at the admin port, at a collector, or in the shop itself. Without, requests
+/// are not measured.
+fn metrics_are_wanted(env: &Env) -> Result<bool, EnvError> {
+    let is_shown = env.flag(TOPOLOGY)?.unwrap_or(false);
+    Ok(is_shown || admin::is_wanted(env) || collector::is_wanted(env, collector::METRICS))
 }
 
 /// The health of a service that is ready: NOT_SERVING where a fault says so.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context::ServiceContext;
-use crate::env::Env;
+use crate::env::{Env, EnvError};
 use crate::faults::Faults;
 use crate::listen::ListenAddress;
 use crate::metrics::{Format, Metrics};
@@ -34,9 +34,34 @@ const MEMORY: usize = 16 * 1024 * 1024;
 /// The time for which written metrics are good enough for another reader.
 const FRESH_FOR: Duration = Duration::from_millis(100);
 
-/// Returns true if there is an admin port; without one, requests are not measured.
+/// Returns true if there is an admin port.
 pub(crate) fn is_wanted(env: &Env) -> bool {
     env.get(ADDRESS).is_some()
+}
+
+/// The metrics and the faults of this process, as its admin port shows them.
+#[derive(Debug, Clone)]
+pub struct AdminView {
+    metrics: Arc<Metrics>,
+    faults: Arc<Faults>,
+}
+
+impl AdminView {
+    /// Makes the view of the process of these services; `FAULTS` may be invalid.
+    pub fn new(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
+        Ok(Self { metrics: registry.metrics().clone(), faults: registry.faults(env)? })
+    }
+
+    /// Returns all metrics in the text format of Prometheus, which [`Sample`](crate::Sample) reads. It takes a
+    /// millisecond or two to write.
+    pub fn metrics(&self) -> String {
+        self.metrics.encode(Format::Prometheus)
+    }
+
+    /// Returns the faults as JSON, as in `{"faults": [{"name": …, "service": …, "on": true, …}]}`.
+    pub fn faults(&self) -> String {
+        self.faults.to_json().to_string()
+    }
 }
 
 /// Serves the admin port on a thread of its own until `over`, if `ADMIN_ADDR` (an address and a port, or `:port`) asks

@@ -13,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge as PrometheusGauge;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::labels::{Exemplar, Labels, of_service, snake};
@@ -46,6 +47,8 @@ struct Families {
     of_process: Vec<&'static str>,
     /// The connections of each service.
     connections: Vec<(&'static str, TaskTracker)>,
+    /// The health of each service: true while it is SERVING.
+    health: Vec<(&'static str, watch::Receiver<bool>)>,
 }
 
 /// A format of all metrics in text.
@@ -86,13 +89,22 @@ impl Metrics {
         self.lock().connections.push((service, connections.clone()));
     }
 
+    /// Tells the health of a service.
+    pub(crate) fn add_health(&self, service: &'static str, is_serving: watch::Receiver<bool>) {
+        self.lock().health.push((service, is_serving));
+    }
+
     /// Writes all metrics as text.
     pub(crate) fn encode(&self, format: Format) -> String {
         let open = self.gauges("server.connections", "Open connections");
+        let serving = self.gauges("server.serving", "1 while the service is SERVING");
         let families = self.lock();
         for (service, connections) in &families.connections {
             let count = i64::try_from(connections.len()).unwrap_or(i64::MAX);
             open.get_or_create(&of_service(service)).set(count);
+        }
+        for (service, is_serving) in &families.health {
+            serving.get_or_create(&of_service(service)).set(i64::from(*is_serving.borrow()));
         }
         let mut written = String::new();
         let result = match format {

@@ -7,7 +7,9 @@ mod meter;
 mod otlp;
 mod process;
 mod service;
+mod text;
 
 pub(crate) use families::{Format, Metrics};
 pub use meter::{Counter, CounterBy, Gauge, Meter};
 pub(crate) use service::{Calls, PeerMetrics, ServiceMetrics};
+pub use text::Sample;

@@ -10,19 +10,11 @@ use opentelemetry_proto::tonic::metrics::v1::{
     NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, exemplar, number_data_point,
 };
 
+use super::text::Sample;
 use crate::collector::{self, attribute};
 
 /// The label that becomes the resource of a series.
 const SERVICE: &str = "service_name";
-
-/// One line of the text.
-struct Sample<'a> {
-    name: &'a str,
-    labels: Vec<(&'a str, String)>,
-    value: f64,
-    /// The trace and the value of an exemplar.
-    exemplar: Option<(Vec<u8>, f64)>,
-}
 
 /// A family as its comments describe it.
 #[derive(Default)]
@@ -49,7 +41,9 @@ pub(crate) fn request(
     for line in text.lines() {
         if let Some(comment) = line.strip_prefix("# ") {
             describe(&mut families, comment);
-        } else if let (Some((family, points)), Some(sample)) = (families.last_mut(), parse(line)) {
+        } else if let (Some((family, points)), Some(sample)) =
+            (families.last_mut(), Sample::parse(line))
+        {
             add(points, family.name, sample, times);
         }
     }
@@ -164,45 +158,6 @@ fn metric(
         data: Some(data),
         ..Default::default()
     })
-}
-
-/// Parses `name{label="value",…} value`, with an exemplar or without.
-fn parse(line: &str) -> Option<Sample<'_>> {
-    let (line, exemplar) = match line.split_once(" # {trace_id=\"") {
-        Some((line, rest)) => (line, exemplar(rest)),
-        None => (line, None),
-    };
-    let (series, value) = line.rsplit_once(' ')?;
-    let (name, mut rest) = series.split_once('{').unwrap_or((series, ""));
-    let mut labels = Vec::new();
-    while let Some((label, after)) = rest.split_once("=\"") {
-        let (value, after) = unescape(after)?;
-        labels.push((label.trim_start_matches(','), value));
-        rest = after;
-    }
-    Some(Sample { name, labels, value: value.parse().ok()?, exemplar })
-}
-
-/// The value of a label up to its closing quote, and what comes after that.
-fn unescape(text: &str) -> Option<(String, &str)> {
-    let (mut value, mut letters) = (String::new(), text.char_indices());
-    loop {
-        match letters.next()? {
-            (at, '"') => return Some((value, &text[at + 1..])),
-            (_, '\\') => match letters.next()?.1 {
-                'n' => value.push('\n'),
-                letter => value.push(letter),
-            },
-            (_, letter) => value.push(letter),
-        }
-    }
-}
-
-/// Parses `<hex>"} value`.
-fn exemplar(text: &str) -> Option<(Vec<u8>, f64)> {
-    let (trace, rest) = text.split_once("\"} ")?;
-    let trace = opentelemetry::trace::TraceId::from_hex(trace).ok()?;
-    Some((trace.to_bytes().to_vec(), rest.split(' ').next()?.parse().ok()?))
 }
 
 /// The name of a label in OpenTelemetry.
