@@ -104,6 +104,40 @@ fn one_state_value_brings_monitors_alerts_and_dashboards() -> anyhow::Result<()>
 }
 
 #[test]
+fn one_state_value_shows_the_topology_of_every_pod() -> anyhow::Result<()> {
+    let arguments = ["--quiet", "--state-values-set", "topology.enabled=true", "template"];
+    let objects = documents(&run("helmfile", &arguments)?)?;
+    let name = |object: &&Value| text(&object["metadata"]["name"]);
+    let services: BTreeSet<String> = all_of(&objects, "Service").iter().map(name).collect();
+    let mut watched = 0;
+    for deployment in all_of(&objects, "Deployment") {
+        let (name, variables) = (name(&deployment), variables(deployment));
+        let is_watched = SERVICES.contains(&name.as_str());
+        assert_eq!(variables.contains_key("ADMIN_ADDR"), is_watched, "{name}");
+        let asks = variables.get("TOPOLOGY_ADMIN_ADDRS").map(String::as_str);
+        let pattern = (name == "frontend").then_some("{service}-metrics:9464");
+        assert_eq!(asks, pattern, "{name}");
+        if is_watched {
+            assert!(services.contains(&format!("{name}-metrics")), "{name}");
+            watched += 1;
+        }
+    }
+    assert_eq!(watched, SERVICES.len());
+    for policy in all_of(&objects, "NetworkPolicy") {
+        let name = name(&policy);
+        let ingress = policy["spec"]["ingress"].as_array().into_iter().flatten();
+        let rule = ingress.clone().find(|rule| rule["ports"][0]["port"] == 9464);
+        let admits =
+            rule.is_some_and(|rule| rule["from"].to_string().contains("\"app\":\"frontend\""));
+        assert_eq!(admits, SERVICES.contains(&name.as_str()), "{name}");
+        let egress = policy["spec"]["egress"].as_array().into_iter().flatten();
+        let goes = egress.clone().any(|rule| rule["ports"][0]["port"] == 9464);
+        assert_eq!(goes, name == "frontend", "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn one_value_has_the_whole_shop_scraped() -> anyhow::Result<()> {
     for kind in ["ServiceMonitor", "PodMonitor"] {
         let key = format!("{}{}", kind[..1].to_lowercase(), &kind[1..]);
