@@ -47,6 +47,10 @@ pub async fn open(env: &mut Env, registry: &mut Registry) -> anyhow::Result<Shop
     if env.get("LISTEN_ADDR").is_none() {
         env.set("LISTEN_ADDR", "127.0.0.1");
     }
+    // The shop is for looking at, and its ten services are here.
+    if env.get("ENABLE_TOPOLOGY").is_none() {
+        env.set("ENABLE_TOPOLOGY", "1");
+    }
     // One name for all ten would make their spans indistinguishable.
     env.set("OTEL_SERVICE_NAME", "");
     let mut shop = Shop { running: Vec::with_capacity(10) };

@@ -45,8 +45,9 @@ async fn open(env: &mut Env, registry: &mut Registry) -> anyhow::Result<Vec<Serv
         Some(_) => "by SMTP (SMTP_URL)",
         None => "in the log (SMTP_URL would send it)",
     };
-    let path = env.get("BASE_URL").unwrap_or_default().to_owned();
     let shop = boutique::open(env, registry).await?;
+    let path = env.get("BASE_URL").unwrap_or_default();
+    let has_topology = env.flag("ENABLE_TOPOLOGY")?.unwrap_or(false);
     let port = shop.address().map_or(0, |address| address.port());
     // Where stdout is gone, there is nobody left to tell.
     let _ = writeln!(
@@ -58,5 +59,8 @@ async fn open(env: &mut Env, registry: &mut Registry) -> anyhow::Result<Vec<Serv
          \x20 stop   Ctrl-C\n\
          \x20 open   http://localhost:{port}{path}/",
     );
+    if has_topology {
+        let _ = writeln!(std::io::stdout(), "  watch  http://localhost:{port}{path}/topology");
+    }
     Ok(shop.into_services())
 }

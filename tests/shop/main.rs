@@ -20,6 +20,7 @@ mod scenarios;
 mod shopping;
 mod static_files;
 mod tls;
+mod topology;
 mod traces;
 mod wire;
 

@@ -213,6 +213,11 @@ impl Processes {
             }
             let mut process = Process::start(service.name, &settings)?;
             let address = process.address().await?;
+            // The frontend comes last, and knows where the others can be asked.
+            if settings.contains_key("ADMIN_ADDR") {
+                let admin = format!("{}={},", service.name, process.admin_address().await?);
+                settings.entry("TOPOLOGY_ADMIN_ADDRS".to_owned()).or_default().push_str(&admin);
+            }
             settings.insert(service.addr_key.to_owned(), format!("{scheme}{address}"));
             all.push(process);
         }

@@ -1,10 +1,13 @@
 //! A visitor: an HTTP client with cookies that follows no redirect by itself.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -22,6 +25,9 @@ pub const FORM: [(&str, &str); 10] = [
     ("credit_card_expiration_year", "2039"),
     ("credit_card_cvv", "672"),
 ];
+
+/// The longest time that a test waits for an event.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client with cookies.
 #[derive(Clone)]
@@ -67,6 +73,50 @@ impl Answer {
     }
 }
 
+/// Server-sent events that are followed.
+pub struct Events {
+    body: Incoming,
+    unread: String,
+}
+
+impl Events {
+    /// Returns the data of the next event; `None` at the end of the stream.
+    pub async fn next(&mut self) -> anyhow::Result<Option<String>> {
+        loop {
+            if let Some((event, rest)) = self.unread.split_once("\n\n") {
+                let data = event.lines().filter_map(|line| line.strip_prefix("data: "));
+                let data = data.collect::<Vec<_>>().join("\n");
+                self.unread = rest.to_owned();
+                return Ok(Some(data));
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
+            match frame.context("no event in time")? {
+                Some(frame) => {
+                    let data = frame?.into_data().unwrap_or_default();
+                    self.unread.push_str(std::str::from_utf8(&data)?);
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Waits for the data of an event that is the one.
+    pub async fn until(&mut self, is_it: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+        let mut last = String::new();
+        let found = async {
+            while let Some(data) = self.next().await? {
+                if is_it(&data) {
+                    return Ok(data);
+                }
+                last = data;
+            }
+            anyhow::bail!("the events ended")
+        };
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| Err(anyhow::anyhow!("it never came"))).context(last)
+    }
+}
+
 impl Visitor {
     /// Makes a visitor without cookies.
     pub fn new(base: impl Into<String>) -> Self {
@@ -106,6 +156,16 @@ impl Visitor {
     pub async fn get(&mut self, path: &str) -> Answer {
         let request = self.request("GET", path).body(Full::default()).unwrap();
         self.send(request).await
+    }
+
+    /// Follows the server-sent events of an address.
+    pub async fn follow(&mut self, path: &str) -> anyhow::Result<Events> {
+        let request = self.request("GET", path).body(Full::default())?;
+        let response = self.client.request(request).await?;
+        anyhow::ensure!(response.status() == 200, "{path}: {}", response.status());
+        let kind = response.headers().get(header::CONTENT_TYPE).cloned();
+        anyhow::ensure!(kind.is_some_and(|kind| kind == "text/event-stream"), "{path}: no events");
+        Ok(Events { body: response.into_body(), unread: String::new() })
     }
 
     /// Posts a form.

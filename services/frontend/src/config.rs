@@ -1,10 +1,13 @@
 //! The service's own settings.
 
+mod peers;
+
 use std::time::Duration;
 
 use ::http::{HeaderValue, Uri};
 use boutique_service::{Env, EnvError, read_timeout};
 
+pub(crate) use self::peers::PeerAddress;
 use crate::deployment::Platform;
 
 /// The time limits of answers to visitors, everything included.
@@ -59,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) rate_per_address: Option<u32>,
     /// The requests per second of one session.
     pub(crate) rate_per_session: Option<u32>,
+    /// The processes that the topology shows beside this one, if there is that page.
+    pub(crate) topology: Option<Vec<PeerAddress>>,
     /// The pod's name, as Kubernetes tells it.
     pub(crate) pod: Option<String>,
 }
@@ -100,6 +105,10 @@ impl Config {
             max_carts: max_carts(env)?,
             rate_per_address: rate(env, "RATE_LIMIT_PER_ADDRESS")?,
             rate_per_session: rate(env, "RATE_LIMIT_PER_SESSION")?,
+            topology: match env.flag("ENABLE_TOPOLOGY")? {
+                Some(true) => Some(PeerAddress::list(env, "TOPOLOGY_ADMIN_ADDRS")?),
+                Some(false) | None => None,
+            },
             pod: env.get("HOSTNAME").map(str::to_owned),
         })
     }

@@ -32,9 +32,18 @@ pub(crate) async fn get(
     uri: Uri,
     extra: Option<(HeaderName, HeaderValue)>,
 ) -> Result<Bytes, FetchError> {
+    get_at_most(MAX_ANSWER, uri, extra).await
+}
+
+/// The same for an answer of at most so many bytes.
+pub(crate) async fn get_at_most(
+    max: usize,
+    uri: Uri,
+    extra: Option<(HeaderName, HeaderValue)>,
+) -> Result<Bytes, FetchError> {
     let mut request = Request::get(uri).body(Full::default()).map_err(failed)?;
     request.headers_mut().extend(extra);
-    send(request, SHORT).await
+    send(request, SHORT, max).await
 }
 
 /// Posts JSON.
@@ -43,17 +52,21 @@ pub(crate) async fn post_json(uri: Uri, json: Bytes) -> Result<Bytes, FetchError
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(json))
         .map_err(failed)?;
-    send(request, LONG).await
+    send(request, LONG, MAX_ANSWER).await
 }
 
-async fn send(request: Request<Full<Bytes>>, limit: Duration) -> Result<Bytes, FetchError> {
+async fn send(
+    request: Request<Full<Bytes>>,
+    limit: Duration,
+    max: usize,
+) -> Result<Bytes, FetchError> {
     let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
     let exchange = async {
         let response = client.request(request).await.map_err(failed)?;
         if !response.status().is_success() {
             return Err(FetchError::Status(response.status().as_u16()));
         }
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        let body = Limited::new(response.into_body(), max).collect().await;
         Ok(body.map_err(FetchError::Failed)?.to_bytes())
     };
     // Boxed, because no page makes this exchange by default, and all would carry it with them.

@@ -20,6 +20,7 @@ mod product;
 mod rate;
 mod search;
 mod state;
+mod topology;
 mod visit;
 
 use std::sync::Arc;
@@ -45,19 +46,31 @@ use crate::clients::Clients;
 use crate::config::Config;
 use crate::deployment::Deployment;
 use crate::domain;
+use crate::topology::Topology;
 
 /// Everything the frontend answers, below the base URL.
-pub(crate) fn router(config: Config, clients: Clients, deployment: Deployment) -> Router {
+pub(crate) fn router(
+    config: Config,
+    clients: Clients,
+    deployment: Deployment,
+    topology: Option<Arc<Topology>>,
+) -> Router {
     let carts = config.max_carts.map(|max| CartsByAddress::new(max, Instant::now()));
     let by_address = config.rate_per_address.map(RateLimit::new);
     let by_session = config.rate_per_session.map(RateLimit::new);
-    let shop = Arc::new(Shop { config, clients, deployment, carts, by_address, by_session });
+    let shop =
+        Arc::new(Shop { config, clients, deployment, topology, carts, by_address, by_session });
     let mut routes = Router::new();
     if !shop.config.base_url.is_empty() {
         // A directory without its slash leads to the directory, as in web servers.
         let redirect =
             async |State(shop): State<Arc<Shop>>, uri: Uri| moved(&shop.path("/"), uri.query());
         routes = routes.route(&shop.config.base_url, get(redirect));
+    }
+    if shop.topology.is_some() {
+        routes = routes
+            .route(&shop.path("/topology"), get(respond(topology::page)))
+            .route(&shop.path("/topology/events"), get(respond(topology::events)));
     }
     let routes = routes
         .route(&shop.path("/"), get(respond(home::home)))

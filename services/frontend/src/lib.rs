@@ -8,10 +8,13 @@ mod deployment;
 mod domain;
 mod fetch;
 mod http;
+mod topology;
 
 use ::http::Method;
 use boutique_proto::services::{self, ServiceSpec};
 use boutique_service::{Env, Registry, Router};
+
+use self::topology::Topology;
 
 /// The service's row in the table: names, default port, address setting and methods.
 pub const SERVICE: ServiceSpec = services::FRONTEND;
@@ -24,7 +27,12 @@ pub async fn routes(env: &Env, registry: &Registry) -> anyhow::Result<Router> {
     let probe = format!("{}/_healthz", config.base_url);
     let readiness = format!("{}/_readyz", config.base_url);
     let checkout = format!("{}/cart/checkout", config.base_url);
-    let router = Router::http(http::router(config, clients, deployment));
+    let topology = Topology::of(&config, env, registry)?;
+    let router = Router::http(http::router(config, clients, deployment, topology.clone()));
     let router = router.with_probe(probe).with_readiness(readiness);
-    Ok(router.refused_last(Method::POST, checkout))
+    let router = router.refused_last(Method::POST, checkout);
+    Ok(match topology {
+        Some(topology) => router.with_background(move |stopping| topology.clone().run(stopping)),
+        None => router,
+    })
 }

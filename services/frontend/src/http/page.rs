@@ -37,6 +37,8 @@ pub(crate) struct Frame<'a> {
     /// The note of what the page does without.
     pub(crate) note: Option<String>,
     pub(crate) has_assistant: bool,
+    /// True if there is a page about the services behind the shop.
+    pub(crate) has_topology: bool,
     pub(crate) platform: Platform,
     pub(crate) details: Option<&'a Details>,
     pub(crate) session_hash: &'a str,
@@ -71,6 +73,7 @@ impl<'a> Frame<'a> {
             message: config.message.as_deref(),
             note: None,
             has_assistant: config.assistant.is_some(),
+            has_topology: shop.topology.is_some(),
             platform: shop.deployment.platform(),
             details: shop.deployment.details(),
             session_hash: &visit.session_hash,

@@ -41,6 +41,8 @@ async fn look_around(client: &Client, base: &str, axe: &str, how: &str) -> anyho
         ("cart", "Your shopping cart is empty!"),
         ("orders", "Your orders"),
         ("product/NOPE", "Uh, oh!"),
+        ("topology", "behind the shop"),
+        ("topology?service=cartservice", "Operation"),
     ] {
         client.goto(&format!("{base}{path}")).await?;
         says(client, text).await?;

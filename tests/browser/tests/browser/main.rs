@@ -5,6 +5,7 @@ mod hostile;
 mod keyboard;
 mod scriptless;
 mod shopping;
+mod topology;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -36,6 +36,12 @@ async fn a_browser_without_scripts_is_enough_to_order() -> anyhow::Result<()> {
     click(&client, ".cart-checkout-form button").await?;
     says(&client, "Your order is complete!").await?;
     look(&client, "scriptless-order").await?;
+
+    // The picture of the services comes again by itself, and has figures then.
+    client.goto(&format!("{base}topology")).await?;
+    let figures = "//*[@id='box-frontend']//*[@class='rate' and contains(text(), '/s')]";
+    let wait = client.wait().at_most(std::time::Duration::from_secs(30));
+    wait.for_element(Locator::XPath(figures)).await?;
     client.close().await?;
     Ok(())
 }
