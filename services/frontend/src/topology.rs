@@ -76,10 +76,12 @@ impl Topology {
                 if !self.is_wanted() {
                     // What was known is too old to compare with.
                     moments.clear();
+                    self.source.measure(false);
                     self.view.send_replace(None);
                     self.wanted.notified().await;
                     continue;
                 }
+                self.source.measure(true);
                 let snapshot = self.source.read().await;
                 let interval = if moments.is_empty() { FIRST_INTERVAL } else { INTERVAL };
                 let view = View::new(&snapshot, &moments);

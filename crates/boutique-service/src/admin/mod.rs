@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::collector;
 use crate::context::ServiceContext;
 use crate::env::{Env, EnvError};
 use crate::faults::Faults;
@@ -44,12 +45,26 @@ pub(crate) fn is_wanted(env: &Env) -> bool {
 pub struct AdminView {
     metrics: Arc<Metrics>,
     faults: Arc<Faults>,
+    /// True if there is an admin port, or metrics are pushed.
+    is_read_elsewhere: bool,
 }
 
 impl AdminView {
-    /// Makes the view of the process of these services; `FAULTS` may be invalid.
+    /// Makes the view of the process of these services. Where nobody else reads metrics, requests are not measured before
+    /// [`measure`](Self::measure) says so. An invalid `FAULTS` is an error.
     pub fn new(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
-        Ok(Self { metrics: registry.metrics().clone(), faults: registry.faults(env)? })
+        let view = Self {
+            metrics: registry.metrics().clone(),
+            faults: registry.faults(env)?,
+            is_read_elsewhere: is_wanted(env) || collector::is_wanted(env, collector::METRICS),
+        };
+        view.measure(false);
+        Ok(view)
+    }
+
+    /// Has requests measured, or no longer where nobody else reads their metrics.
+    pub fn measure(&self, is_wanted: bool) {
+        self.metrics.measure(is_wanted || self.is_read_elsewhere);
     }
 
     /// Returns all metrics in the text format of Prometheus, which [`Sample`](crate::Sample) reads. It takes a

@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 use super::request::{Observed, Observer, http_status};
 use super::{Ending, Protocol, Reply, Request, RequestInfo};
 use crate::context::ServiceContext;
-use crate::metrics::Calls;
+use crate::metrics::{Calls, ServiceMetrics};
 
 /// Adds [`Measure`].
 #[derive(Clone)]
@@ -21,6 +21,18 @@ pub(crate) struct MetricsLayer(Option<Side>);
 enum Side {
     Server(Arc<ServiceContext>),
     Client(Arc<Calls>),
+}
+
+impl Side {
+    fn is_measuring(&self) -> bool {
+        match self {
+            Self::Server(context) => {
+                context.metrics.as_ref().is_some_and(ServiceMetrics::is_measuring)
+            }
+            // Asked for each call.
+            Self::Client(_) => true,
+        }
+    }
 }
 
 impl MetricsLayer {
@@ -63,7 +75,7 @@ where
     }
 
     fn call(&mut self, request: Request<T>) -> Self::Future {
-        let side = self.side.as_ref().filter(|_| !request.info.is_probe);
+        let side = self.side.as_ref().filter(|side| !request.info.is_probe && side.is_measuring());
         let measurement = side.map(|side| Measurement::begin(side.clone(), request.info.clone()));
         Observed::new(self.inner.call(request), measurement)
     }

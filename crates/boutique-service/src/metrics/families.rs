@@ -1,7 +1,7 @@
 //! The metrics of a process: families of series by name, registered when they are first asked for.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -35,6 +35,8 @@ pub(super) type FloatCounter = PrometheusCounter<f64, AtomicU64>;
 #[derive(Default)]
 pub(crate) struct Metrics {
     families: Mutex<Families>,
+    /// True while requests are not measured, because nobody reads their metrics.
+    is_paused: AtomicBool,
 }
 
 #[derive(Default)]
@@ -71,6 +73,16 @@ impl Format {
 }
 
 impl Metrics {
+    /// Begins or ceases to measure requests.
+    pub(crate) fn measure(&self, is_wanted: bool) {
+        self.is_paused.store(!is_wanted, Ordering::Relaxed);
+    }
+
+    /// Returns true while requests are measured.
+    pub(crate) fn is_measuring(&self) -> bool {
+        !self.is_paused.load(Ordering::Relaxed)
+    }
+
     /// Adds the metrics of the process itself, of its runtimes, and of its log, under the process's name.
     pub(crate) fn add_process(
         &self,

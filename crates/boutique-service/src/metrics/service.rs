@@ -44,6 +44,7 @@ pub(crate) struct Calls {
 
 /// The metrics of a service's calls to one other.
 pub(crate) struct PeerMetrics {
+    metrics: Arc<Metrics>,
     methods: Vec<(&'static str, Arc<Calls>)>,
     pub(crate) retries: Counter,
     ejections: Counter,
@@ -122,6 +123,11 @@ impl ServiceMetrics {
                 ],
             ),
         }
+    }
+
+    /// Returns true while requests are measured.
+    pub(crate) fn is_measuring(&self) -> bool {
+        self.metrics.is_measuring()
     }
 
     /// Records an RPC that was answered.
@@ -214,6 +220,7 @@ impl ServiceMetrics {
         };
         let ejected = "Endpoints that are not called because they do not answer";
         PeerMetrics {
+            metrics: self.metrics.clone(),
             methods: paths.map(of_method).collect(),
             retries: counter("rpc.client.retries", "Calls that were made once more"),
             ejections: counter("rpc.client.ejections", "Endpoints that were found not to answer"),
@@ -239,8 +246,11 @@ impl PeerMetrics {
         Ejected(self.ejected.clone())
     }
 
-    /// Returns the metrics of the method at `path`, if it is known.
+    /// Returns the metrics of the method at `path`, if it is known, and while calls are measured.
     pub(crate) fn method(&self, path: &str) -> Option<&Arc<Calls>> {
+        if !self.metrics.is_measuring() {
+            return None;
+        }
         self.methods.iter().find(|(known, _)| *known == path).map(|(_, calls)| calls)
     }
 }

@@ -31,6 +31,11 @@ impl Source {
         Self { own, peers }
     }
 
+    /// Has this process measure its requests, or no longer if it did so for the topology alone.
+    pub(crate) fn measure(&self, is_wanted: bool) {
+        self.own.measure(is_wanted);
+    }
+
     /// Asks every process.
     pub(crate) async fn read(&self) -> Snapshot {
         let peers = join_all(self.peers.iter().map(read_replicas));
