@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{browser, click, driver, open_shop, says, send_mistake};
 
 /// The source of axe-core, where `tests/delivery/install` puts it.
-fn axe() -> anyhow::Result<String> {
+pub(crate) fn axe() -> anyhow::Result<String> {
     let env = Env::from_process();
     let home = || env.get("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = env.get("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).context("no HOME")?;
@@ -19,7 +19,11 @@ fn axe() -> anyhow::Result<String> {
 }
 
 /// Insists that the page that is open has no violation of any rule.
-async fn assert_accessible(client: &Client, axe: &str, page: &str) -> anyhow::Result<()> {
+pub(crate) async fn assert_accessible(
+    client: &Client,
+    axe: &str,
+    page: &str,
+) -> anyhow::Result<()> {
     client.execute(axe, vec![]).await?;
     let run = "
         const done = arguments[0];

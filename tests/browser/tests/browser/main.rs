@@ -3,6 +3,7 @@
 mod accessible;
 mod hostile;
 mod keyboard;
+mod pictures;
 mod scriptless;
 mod shopping;
 mod topology;
@@ -105,10 +106,7 @@ pub(crate) async fn look(client: &Client, name: &str) -> anyhow::Result<()> {
     anyhow::ensure!(broken == json!([]), "{name} has broken pictures: {broken}");
     let wide = "return document.documentElement.scrollWidth <= window.innerWidth";
     anyhow::ensure!(client.execute(wide, vec![]).await? == json!(true), "{name} is too wide");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join(format!("{name}.png")), client.screenshot().await?)?;
-    Ok(())
+    pictures::take(client, name).await
 }
 
 pub(crate) async fn click(client: &Client, css: &str) -> anyhow::Result<()> {

@@ -1,28 +1,43 @@
 //! Somebody watches the shop on a desk, on a phone and on a wall: the picture is live, and stays usable while it changes.
 
-use anyhow::ensure;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
 use boutique_service::Env;
+use boutique_test::Visitor;
 use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{browser, click, driver, look, open_with, says};
+use super::{browser, click, driver, look, open_with, pictures, says};
 
 /// The smallest letters of a picture that is as wide as a screen, as a share of that width: on a screen of 1.2 m, 14 mm,
 /// which is read from more than three meters.
 const MIN_LETTERS: f64 = 0.012;
 
-/// Waits until the shop has had calls, as the picture has it; pages are asked for meanwhile.
-async fn until_calls(client: &Client) -> anyhow::Result<()> {
-    let has_calls = "
-        const [box, done] = arguments;
-        const ask = () => {
-          const rate = document.querySelector(`#box-${box} .rate`).textContent;
-          if (!['0/s', '\u{2013}'].includes(rate)) { done(rate); return; }
-          fetch('/', { credentials: 'omit' }).then(() => setTimeout(ask, 100));
-        };
-        ask();";
-    let rate = client.execute_async(has_calls, vec![json!("productcatalogservice")]).await?;
-    ensure!(rate.as_str().is_some_and(|rate| rate.ends_with("/s")), "{rate}");
+/// Buys in the shop until it is dropped.
+fn buy(base: &str) -> AbortOnDropHandle<()> {
+    let base = base.trim_end_matches('/').to_owned();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let mut visitor = Visitor::new(base.clone());
+            for path in ["/", "/product/OLJCESPC7Z", "/cart", "/product/66VCHSJNUP"] {
+                visitor.get(path).await;
+            }
+            visitor.add("OLJCESPC7Z", 1).await;
+            visitor.check_out(&[]).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }))
+}
+
+/// Waits until calls of this service are shown.
+async fn until_calls(client: &Client, service: &str) -> anyhow::Result<()> {
+    let rate = format!(
+        "//*[@id='box-{service}']//*[@class='rate' and contains(text(), '/s') and text() != '0/s']"
+    );
+    let wait = client.wait().at_most(Duration::from_secs(30));
+    wait.for_element(Locator::XPath(&rate)).await.context("no calls")?;
     Ok(())
 }
 
@@ -45,7 +60,7 @@ async fn watch(client: &Client, base: &str, name: &str) -> anyhow::Result<()> {
     says(client, "One process serves all of them.").await?;
     says(client, "slow-shipping").await?;
     client.find(Locator::Css("#box-shippingservice.faulty")).await?;
-    until_calls(client).await?;
+    until_calls(client, "emailservice").await?;
     look(client, &format!("{name}-topology")).await?;
 
     // A keyboard stays where it is while the picture changes.
@@ -64,7 +79,8 @@ async fn watch(client: &Client, base: &str, name: &str) -> anyhow::Result<()> {
     says(client, "Paused").await?;
     click(client, "#topology-pause").await?;
     until_next(client).await?;
-    Ok(())
+    let names = ["topology", "topology-cart"].map(|page| format!("{name}-{page}"));
+    pictures::compare(client, &names.each_ref().map(String::as_str)).await
 }
 
 #[tokio::test]
@@ -73,15 +89,20 @@ async fn topology_is_watched_on_a_desk_on_a_phone_and_on_a_wall() -> anyhow::Res
     let fault = "faults: [{name: slow-shipping, service: shippingservice, delay: 30ms}]";
     let (base, _open) = open_with(Env::from([("PORT", "0"), ("FAULTS", fault)])).await?;
     let driver = driver(folder.path()).await?;
-    for (name, width, is_dark) in
-        [("desk", 1200, false), ("dark", 1200, true), ("phone", 500, false)]
-    {
+    let buyer = buy(&base);
+    for (name, width, is_dark) in [
+        ("desk", 1200, false),
+        ("desk-dark", 1200, true),
+        ("phone", 500, false),
+        ("phone-dark", 500, true),
+    ] {
         let client = browser(&driver, folder.path(), width, is_dark).await?;
         let watched = watch(&client, &base, name).await;
         client.close().await?;
         watched?;
     }
 
+    drop(buyer);
     let client = browser(&driver, folder.path(), 1920, true).await?;
     client.goto(&format!("{base}topology")).await?;
     click(&client, "#topology-full").await?;
