@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The endings of files that are compressed already.
-const COMPRESSED: &[&str] = &["jpg"];
+const COMPRESSED: &[&str] = &["jpg", "png"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=static");
@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let hash = format!("{:016x}", hasher.finish());
         write!(
             table,
-            "Asset {{ path: {name:?}, hash: \"{hash}\", plain: include_bytes!({file:?})"
+            "Asset {{ path: {name:?}, hash: \"{hash}\", link: \"/static/{name}?v={hash}\", \
+             plain: include_bytes!({file:?})"
         )?;
         let is_compressed = COMPRESSED.iter().any(|ending| name.ends_with(ending));
         for (coding, compress) in CODINGS {

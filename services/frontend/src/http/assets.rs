@@ -1,5 +1,7 @@
 //! `/static`: style sheets, pictures and scripts, compiled in, and compressed when they were.
 
+use std::fmt;
+
 use ::http::{HeaderMap, StatusCode, Uri, header};
 use axum::body::Body;
 use axum::extract::Path;
@@ -11,6 +13,8 @@ struct Asset {
     path: &'static str,
     /// Of its bytes, in hexadecimal digits.
     hash: &'static str,
+    /// The path and query of the link that may be kept for good.
+    link: &'static str,
     plain: &'static [u8],
     /// Compressed, where that is smaller.
     br: Option<&'static [u8]>,
@@ -32,11 +36,6 @@ impl Asset {
         ASSETS.get(place)
     }
 
-    /// Returns the link that may be kept for good.
-    fn link(&self, base_url: &str) -> String {
-        format!("{base_url}/static/{}?v={}", self.path, self.hash)
-    }
-
     /// Chooses the smallest form that the client takes, and the name of its coding.
     fn encode(&self, headers: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
         for (coding, bytes) in [("br", self.br), ("zstd", self.zstd), ("gzip", self.gzip)] {
@@ -49,17 +48,30 @@ impl Asset {
 }
 
 /// Returns the link to a file below `/static` that may be kept for good, or the plain one where there is no such file.
-pub(crate) fn link(base_url: &str, path: &str) -> String {
+pub(crate) fn link<'a>(base_url: &'a str, path: &'a str) -> Link<'a> {
     match Asset::find(path) {
-        Some(asset) => asset.link(base_url),
-        None => format!("{base_url}/static/{path}"),
+        Some(asset) => Link([base_url, asset.link, ""]),
+        None => Link([base_url, "/static/", path]),
     }
 }
 
 /// Returns the link to the drawing that a picture of ours was made of.
-pub(crate) fn drawing(base_url: &str, picture: &str) -> Option<String> {
+pub(crate) fn drawing<'a>(base_url: &'a str, picture: &str) -> Option<Link<'a>> {
     let name = picture.strip_prefix("/static/")?.strip_suffix(".jpg")?;
-    Some(Asset::find(&format!("{name}.svg"))?.link(base_url))
+    // The files of one name stand side by side.
+    let place = ASSETS.partition_point(|asset| asset.path < name);
+    let mut found = ASSETS[place..].iter().take_while(|asset| asset.path.starts_with(name));
+    let drawing = found.find(|asset| asset.path.strip_prefix(name) == Some(".svg"))?;
+    Some(Link([base_url, drawing.link, ""]))
+}
+
+/// A link in its parts, which pages are written with.
+pub(crate) struct Link<'a>([&'a str; 3]);
+
+impl fmt::Display for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| f.write_str(part))
+    }
 }
 
 pub(crate) async fn asset(Path(path): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
@@ -107,6 +119,7 @@ fn content_type(path: &str) -> &'static str {
         Some("js") => "text/javascript; charset=utf-8",
         Some("svg") => "image/svg+xml",
         Some("jpg") => "image/jpeg",
+        Some("png") => "image/png",
         Some("ico") => "image/x-icon",
         Some(_) | None => "application/octet-stream",
     }

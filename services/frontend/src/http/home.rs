@@ -27,7 +27,7 @@ struct HomePage<'a> {
     frame: Frame<'a>,
     products: Vec<Card>,
     /// The categories to choose from.
-    categories: Vec<String>,
+    categories: Vec<&'a str>,
     /// The one that is shown, if it is not all.
     category: Option<String>,
     paging: Paging,
@@ -127,8 +127,8 @@ async fn list(
 }
 
 /// The first categories of a catalog, by name.
-fn categories(products: &[Arc<Priced>]) -> Vec<String> {
-    let all: BTreeSet<&String> =
-        products.iter().flat_map(|priced| &priced.product.categories).collect();
-    all.into_iter().take(MAX_CATEGORIES).cloned().collect()
+fn categories(products: &[Arc<Priced>]) -> Vec<&str> {
+    let all = products.iter().flat_map(|priced| &priced.product.categories);
+    let all: BTreeSet<&str> = all.map(String::as_str).collect();
+    all.into_iter().take(MAX_CATEGORIES).collect()
 }

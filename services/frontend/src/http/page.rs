@@ -11,7 +11,7 @@ use boutique_money::CurrencyCode;
 use boutique_proto::CartItem;
 use time::OffsetDateTime;
 
-use super::assets;
+use super::assets::{self, Link};
 use super::failure::Failure;
 use super::notes::{Currencies, Notes, log_partial};
 use super::state::Shop;
@@ -95,12 +95,12 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the `srcset` of a picture of ours that was made of a drawing, which is sharp at any size.
-    pub(crate) fn drawing(&self, picture: &str) -> Option<String> {
+    pub(crate) fn drawing(&self, picture: &str) -> Option<Link<'_>> {
         assets::drawing(self.base_url, picture)
     }
 
     /// Returns the link to a file below `/static`, which browsers may keep for good.
-    pub(crate) fn asset(&self, path: &str) -> String {
+    pub(crate) fn asset(&self, path: &'a str) -> Link<'a> {
         assets::link(self.base_url, path)
     }
 
