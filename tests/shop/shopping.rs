@@ -55,7 +55,19 @@ async fn categories_lead_to_their_products() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn quantity_of_a_line_is_changed_and_the_line_removed() -> anyhow::Result<()> {
-    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
+    change_quantities(&Env::default()).await
+}
+
+#[tokio::test]
+async fn quantity_of_a_line_is_changed_in_upstreams_cart_service() -> anyhow::Result<()> {
+    // It does not have this method: all is taken out, and the rest put back.
+    let fault =
+        "faults: [{name: upstream, rpc: boutique.ext.v1.Carts/RemoveItems, status: UNIMPLEMENTED}]";
+    change_quantities(&Env::from([("FAULTS", fault)])).await
+}
+
+async fn change_quantities(settings: &Env) -> anyhow::Result<()> {
+    let (mut visitor, _shop, ..) = open(settings).await?;
     visitor.add("OLJCESPC7Z", 2).await;
     visitor.add("66VCHSJNUP", 1).await;
     for (quantity, shown) in [("5", 6), ("1", 2), ("1", 2), ("999", 1000), ("3", 4)] {
@@ -79,6 +91,40 @@ async fn quantity_of_a_line_is_changed_and_the_line_removed() -> anyhow::Result<
     assert!(cart.body.contains("Cart (1)") && !cart.body.contains("OLJCESPC7Z</div>"));
     visitor.post("/cart/remove", &[("product_id", "66VCHSJNUP")]).await;
     assert!(visitor.get("/cart").await.body.contains("Your shopping cart is empty!"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn pages_about_something_else_show_the_size_of_the_cart() -> anyhow::Result<()> {
+    let (mut visitor, _shop, ..) = open(&Env::default()).await?;
+    let badge = "<span class=\"cart-size-circle\">3</span>";
+    visitor.add("OLJCESPC7Z", 3).await;
+    for (path, status) in
+        [("/orders", 200), ("/product/NOPE", 404), ("/orders/nope", 404), ("/search?q=mug", 200)]
+    {
+        let page = visitor.get(path).await;
+        assert!(page.status == status && page.body.contains(badge), "{path}: {}", page.body);
+    }
+    let refused = visitor.post("/cart", &[("product_id", "OLJCESPC7Z"), ("quantity", "0")]).await;
+    assert!(refused.status == 422 && refused.body.contains(badge), "{}", refused.body);
+    visitor.cookies.clear();
+    assert!(!visitor.get("/product/NOPE").await.body.contains("cart-size-circle"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn previews_elsewhere_find_the_picture_of_a_product() -> anyhow::Result<()> {
+    let (mut visitor, _shop, ..) = open(&Env::from([("TRUST_PROXY", "1")])).await?;
+    let picture = "/static/img/products/sunglasses.jpg";
+    let own = format!("<meta property=\"og:image\" content=\"{}{picture}\">", visitor.base);
+    assert!(visitor.get("/product/OLJCESPC7Z").await.body.contains(&own), "{own}");
+    visitor.headers = vec![
+        ("x-forwarded-host", "shop.example".to_owned()),
+        ("x-forwarded-proto", "https".to_owned()),
+    ];
+    let page = visitor.get("/product/OLJCESPC7Z").await;
+    let public = format!("content=\"https://shop.example{picture}\"");
+    assert!(page.body.contains(&public), "{}", page.body);
     Ok(())
 }
 

@@ -120,9 +120,9 @@ async fn around(State(shop): State<Arc<Shop>>, mut request: Request, next: Next)
     let mut response = if let Some(clean) = domain::cleaned(uri.path()) {
         moved(&clean, uri.query())
     } else if method == Method::POST && visit.edge.is_cross_site(request.headers()) {
-        page::error(Failure::new(StatusCode::FORBIDDEN, CROSS_SITE), &shop, &visit)
+        page::error(Failure::new(StatusCode::FORBIDDEN, CROSS_SITE), &shop, &visit, 0)
     } else if is_page && !admits(&shop, &visit, began) {
-        page::error(Failure::too_many("too many requests", 1), &shop, &visit)
+        page::error(Failure::too_many("too many requests", 1), &shop, &visit, 0)
     } else {
         next.run(request).await
     };

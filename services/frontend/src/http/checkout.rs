@@ -61,7 +61,7 @@ pub(crate) async fn place(
         let clients = shop.clients.clone();
         detach(async move { clients.currencies().await.is_ok() });
     }
-    order::complete(&shop, &visit, &order).await
+    order::complete(&shop, &visit, &order, 0).await
 }
 
 /// Returns true if the order goes on, or nobody knows whether it does.

@@ -59,6 +59,15 @@ impl Edge {
         self.scheme == Some(Scheme::Https)
     }
 
+    /// Returns the whole URL of a path of the shop, for those who read pages elsewhere; with http where the scheme is not
+    /// known.
+    pub(crate) fn url(&self, path: &str) -> Option<String> {
+        let Authority { host, port } = self.authority.as_ref()?;
+        let scheme = if self.is_https() { "https" } else { "http" };
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{scheme}://{host}{port}{path}"))
+    }
+
     /// Returns the client's address.
     pub(crate) fn client(&self) -> Option<IpAddr> {
         self.client

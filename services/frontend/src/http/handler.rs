@@ -28,7 +28,19 @@ where
     move |State(shop), Extension(visit), request| {
         let answer = handler(shop.clone(), visit.clone(), request);
         Box::pin(async move {
-            answer.await.unwrap_or_else(|failure| page::error(failure, &shop, &visit))
+            let failure = match answer.await {
+                Ok(page) => return page,
+                Err(failure) => failure,
+            };
+            // A shop that is in trouble is not asked for more.
+            let cart_size = match failure.status() {
+                StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
+                    // Boxed, because all pages would carry it with them.
+                    Box::pin(page::cart_size(&shop, &visit)).await
+                }
+                _ => 0,
+            };
+            page::error(failure, &shop, &visit, cart_size)
         })
     }
 }

@@ -75,12 +75,13 @@ pub(super) async fn complete(
     shop: &Shop,
     visit: &Visit,
     order: &OrderResult,
+    cart_size: i64,
 ) -> Result<Response, Failure> {
     let ids = order.items.iter().filter_map(|line| Some(line.item.as_ref()?.product_id.clone()));
     let beside = async || Ok(page::recommendations(shop, visit, ids.collect()).await);
     let recommendations = within(shop.config.limits.page, beside).await.unwrap_or_default();
     let total = total(order).map(domain::price).unwrap_or_default();
-    let frame = Frame::bare(shop, visit);
+    let frame = Frame::bare(shop, visit).with_cart(cart_size);
     let shipping = amount(order.shipping_cost.as_ref()).ok().map(domain::price);
     let lines = order.items.iter().filter_map(|line| ordered(shop, line)).collect();
     let page = OrderPage { frame, order, total, lines, shipping, recommendations };
@@ -137,7 +138,7 @@ pub(crate) async fn view(
     match order.state() {
         OrderState::Done => {
             let order = order.order.unwrap_or_default();
-            complete(&shop, &visit, &order).await
+            complete(&shop, &visit, &order, page::cart_size(&shop, &visit).await).await
         }
         OrderState::Voided => {
             let text =
@@ -176,7 +177,8 @@ pub(crate) async fn list(
         }
     });
     let orders = found.await?.into_iter().map(line).collect();
-    let page = OrdersPage { frame: Frame::bare(&shop, &visit), orders };
+    let cart_size = page::cart_size(&shop, &visit).await;
+    let page = OrdersPage { frame: Frame::bare(&shop, &visit).with_cart(cart_size), orders };
     page::answer(&shop, &visit, None, &page.frame, &page)
 }
 

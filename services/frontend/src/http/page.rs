@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::{HeaderValue, StatusCode, header};
 use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
 use boutique_money::CurrencyCode;
 use boutique_proto::CartItem;
+use boutique_service::with_deadline;
 use time::OffsetDateTime;
 
 use super::assets::{self, Link};
@@ -23,6 +25,8 @@ use crate::domain::picture::Picture;
 
 /// The number of recommendations that a page shows of those it asked for.
 const SHOWN: usize = 4;
+/// The longest time that a page waits for the size of a cart that it is not about.
+const BADGE_TIMEOUT: Duration = Duration::from_millis(200);
 /// The most bytes of picture sources in a header; pages with more allow every host.
 const MAX_SOURCES: usize = 2048;
 
@@ -86,6 +90,11 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// The same with so many pieces in the cart.
+    pub(crate) fn with_cart(self, cart_size: i64) -> Self {
+        Self { cart_size, ..self }
+    }
+
     /// Returns the `src` of a product's picture, and lets the page's policy allow it.
     pub(crate) fn picture(&self, picture: &str) -> String {
         let picture = Picture::parse(picture);
@@ -147,6 +156,16 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// Returns the number of pieces in the visitor's cart, for a page that is about something else: 0 where it cannot be had
+/// soon.
+pub(crate) async fn cart_size(shop: &Shop, visit: &Visit) -> i64 {
+    if visit.is_new {
+        return 0;
+    }
+    let cart = with_deadline(BADGE_TIMEOUT, shop.clients.cart(&visit.session)).await;
+    cart.ok().and_then(Result::ok).map_or(0, |cart| size(&cart))
+}
+
 /// Returns the number of pieces in a cart.
 pub(crate) fn size(cart: &[CartItem]) -> i64 {
     cart.iter().map(|item| i64::from(item.quantity)).sum()
@@ -184,9 +203,9 @@ struct ErrorPage<'a> {
 }
 
 /// The page that shows a failure: what to do about it, its status, its text, and an id to ask about.
-pub(crate) fn error(failure: Failure, shop: &Shop, visit: &Visit) -> Response {
+pub(crate) fn error(failure: Failure, shop: &Shop, visit: &Visit, cart_size: i64) -> Response {
     let (status, text) = (failure.status(), failure.text());
-    let frame = Frame::bare(shop, visit);
+    let frame = Frame::bare(shop, visit).with_cart(cart_size);
     let page = ErrorPage { frame, status, text, advice: advice(status) };
     let body = page.render().unwrap_or_else(|_| text.to_owned());
     let mut response = (status, Html(body)).into_response();

@@ -18,6 +18,7 @@ use super::page::{self, Frame};
 use super::state::Shop;
 use super::visit::Visit;
 use crate::copy::Priced;
+use crate::domain::picture::Picture;
 use crate::{domain, fetch};
 
 #[derive(Template)]
@@ -26,6 +27,8 @@ struct ProductPage<'a> {
     frame: Frame<'a>,
     product: &'a Product,
     price: String,
+    /// The whole URL of its picture, for previews elsewhere.
+    picture: Option<String>,
     packaging: Option<Packaging>,
     recommendations: Vec<Arc<Priced>>,
     ad: Option<Ad>,
@@ -75,7 +78,12 @@ pub(crate) async fn product(
         let price = price.map_err(failed)?.into_iter().map(domain::price).collect();
 
         let frame = Frame::full(&shop, &visit, currencies.as_ref(), cart.as_deref(), &notes);
-        let page = ProductPage { frame, product, price, packaging, recommendations, ad };
+        let picture = match Picture::parse(&product.picture) {
+            own @ Picture::Own(_) => visit.edge.url(&own.src(frame.base_url)),
+            Picture::Foreign { url, .. } => Some(url.to_owned()),
+            Picture::Data(_) => None,
+        };
+        let page = ProductPage { frame, product, price, picture, packaging, recommendations, ad };
         page::answer(&shop, &visit, current, &page.frame, &page)
     })
     .await

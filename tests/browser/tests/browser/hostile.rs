@@ -15,6 +15,21 @@ const SHIFT: &str = "
     }).observe({ type: 'layout-shift', buffered: true });
     setTimeout(() => done(shift), 100);";
 
+/// Puts so many products into the cart, one after the other, the seventh of which is there.
+const FILL: &str = "
+    const [count, done] = arguments;
+    const add = async () => {
+      for (let number = 7; number < 7 + count; number += 1) {
+        const product_id = `P${String(number).padStart(5, '0')}`;
+        if (number === 7) { continue; }
+        const body = new URLSearchParams({ product_id, quantity: 1 });
+        const answer = await fetch('/cart', { method: 'POST', body, redirect: 'manual' });
+        if (answer.type !== 'opaqueredirect') { return answer.status; }
+      }
+      return count;
+    };
+    add().then(done, (error) => done(String(error)));";
+
 #[tokio::test]
 async fn names_of_any_length_and_script_keep_the_layout() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -61,6 +76,14 @@ async fn names_of_any_length_and_script_keep_the_layout() -> anyhow::Result<()> 
         click(&client, "form[action='/cart'] button").await?;
         says(&client, "Cart (1)").await?;
         look(&client, &format!("hostile-{width}-cart")).await?;
+        // As many lines as a cart has room for.
+        let filled = client.execute_async(FILL, vec![json!(500)]).await?;
+        anyhow::ensure!(filled == json!(500), "{filled}");
+        client.goto(&format!("{base}cart")).await?;
+        says(&client, "Cart (500)").await?;
+        look(&client, &format!("hostile-{width}-500-lines")).await?;
+        let lines = client.find_all(Locator::Css(".cart-summary-item-row")).await?.len();
+        anyhow::ensure!(lines == 500, "{lines} lines");
         client.goto(&format!("{base}search?q=product")).await?;
         says(&client, "found for").await?;
         anyhow::ensure!(client.find_all(Locator::Css(".hot-product-card")).await?.len() == 60);
