@@ -27,10 +27,41 @@ pub(crate) struct Driver {
     pub(crate) log: PathBuf,
 }
 
+/// The fonts of every browser, so that pages look the same whichever a machine has. They come with Debian's Chromium.
+const FONTS: [&str; 4] =
+    ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSansMono.ttf"];
+const FONT_FOLDER: &str = "/usr/share/fonts/truetype/dejavu";
+
+/// Writes the fontconfig of a browser that has these fonts and no others, and returns its path.
+fn fonts(folder: &Path) -> anyhow::Result<PathBuf> {
+    let (fonts, config) = (folder.join("fonts"), folder.join("fonts.conf"));
+    std::fs::create_dir_all(&fonts)?;
+    for font in FONTS {
+        let from = Path::new(FONT_FOLDER).join(font);
+        std::fs::copy(&from, fonts.join(font)).with_context(|| from.display().to_string())?;
+    }
+    let prefer = |generic, family| {
+        format!(
+            "<alias><family>{generic}</family><prefer><family>{family}</family></prefer></alias>"
+        )
+    };
+    let (sans, serif) = ("DejaVu Sans", "DejaVu Serif");
+    let aliases =
+        [prefer("system-ui", sans), prefer("sans-serif", sans), prefer("serif", serif)].concat();
+    let (fonts, cache) = (fonts.display(), folder.join("cache"));
+    let text = format!(
+        "<?xml version=\"1.0\"?><fontconfig><dir>{fonts}</dir><cachedir>{}</cachedir>{aliases}</fontconfig>",
+        cache.display()
+    );
+    std::fs::write(&config, text)?;
+    Ok(config)
+}
+
 pub(crate) async fn driver(folder: &Path) -> anyhow::Result<Driver> {
     let log = folder.join("chromedriver.log");
     let mut process = Command::new("chromedriver")
         .args(["--port=0", "--verbose"])
+        .env("FONTCONFIG_FILE", fonts(folder)?)
         .arg(format!("--log-path={}", log.display()))
         .stdout(Stdio::piped())
         .kill_on_drop(true)

@@ -31,7 +31,7 @@ pub(crate) async fn take(client: &Client, name: &str) -> anyhow::Result<()> {
     let random = "
         return [...document.querySelectorAll(arguments[0])].map((part) => {
           const { x, y, width, height } = part.getBoundingClientRect();
-          return [x / innerWidth, y / innerHeight, width / innerWidth, height / innerHeight];
+          return [x, y, width, height];
         });";
     let random = client.execute(random, vec![json!(RANDOM)]).await?;
     std::fs::write(parts, random.to_string())?;
@@ -77,19 +77,28 @@ async fn difference(
 ) -> anyhow::Result<f64> {
     let compare = "
         const [one, other, parts, done] = arguments;
-        const cells = async (text) => {
+        const load = async (text) => {
           const image = new Image();
           image.src = `data:image/*;base64,${text}`;
           await image.decode();
+          return image;
+        };
+        // What both show: a browser of another version may have more or less room.
+        const cells = (image, wide, high) => {
           const context = new OffscreenCanvas(24, 24).getContext('2d');
           context.imageSmoothingQuality = 'high';
-          context.drawImage(image, 0, 0, 24, 24);
+          context.drawImage(image, 0, 0, wide, high, 0, 0, 24, 24);
           for (const [x, y, width, height] of parts) {
-            context.clearRect(Math.floor(24 * x), Math.floor(24 * y), Math.ceil(24 * width) + 1, Math.ceil(24 * height) + 1);
+            const [across, down] = [24 / wide, 24 / high];
+            context.clearRect(Math.floor(x * across), Math.floor(y * down),
+              Math.ceil(width * across) + 1, Math.ceil(height * down) + 1);
           }
           return context.getImageData(0, 0, 24, 24).data;
         };
-        Promise.all([cells(one), cells(other)]).then(([before, now]) => {
+        Promise.all([load(one), load(other)]).then(([one, other]) => {
+          const wide = Math.min(one.width, other.width);
+          const high = Math.min(one.height, other.height);
+          const [before, now] = [cells(one, wide, high), cells(other, wide, high)];
           const all = Array.from(before, (value, index) => Math.abs(value - now[index]));
           // Three colors; the fourth number is opaqueness.
           done(all.reduce((sum, value) => sum + value) / (all.length * 3 / 4));
