@@ -10,7 +10,6 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic_health::ServingStatus;
 
 use crate::admin;
-use crate::collector;
 use crate::context::{RequestContext, ServiceContext};
 use crate::env::{Env, EnvError};
 use crate::faults::ServiceFaults;
@@ -228,11 +227,10 @@ impl ServerHandle {
     }
 }
 
-/// Returns true if anybody may read metrics: at the admin port, at a collector, or in the shop itself. Without, requests
-/// are not measured.
+/// Returns true if metrics are exported, or shown by the shop itself; otherwise requests are not measured.
 fn metrics_are_wanted(env: &Env) -> Result<bool, EnvError> {
     let is_shown = env.flag(TOPOLOGY)?.unwrap_or(false);
-    Ok(is_shown || admin::is_wanted(env) || collector::is_wanted(env, collector::METRICS))
+    Ok(is_shown || admin::metrics_are_exported(env))
 }
 
 /// The health of a service that is ready: NOT_SERVING where a fault says so.

@@ -1,5 +1,5 @@
-//! A live picture of the shop: which services there are, whether they serve, and the calls between them. It is made of
-//! what each process measures itself, while somebody looks at it.
+//! A live picture of the shop: its services, their health, and the calls between them. It is made of the metrics of each
+//! process, which are read while the page is open.
 
 mod layout;
 mod reading;

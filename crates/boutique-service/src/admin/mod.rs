@@ -36,7 +36,7 @@ const MEMORY: usize = 16 * 1024 * 1024;
 const FRESH_FOR: Duration = Duration::from_millis(100);
 
 /// Returns true if there is an admin port.
-pub(crate) fn is_wanted(env: &Env) -> bool {
+fn is_wanted(env: &Env) -> bool {
     env.get(ADDRESS).is_some()
 }
 
@@ -45,26 +45,26 @@ pub(crate) fn is_wanted(env: &Env) -> bool {
 pub struct AdminView {
     metrics: Arc<Metrics>,
     faults: Arc<Faults>,
-    /// True if there is an admin port, or metrics are pushed.
-    is_read_elsewhere: bool,
+    /// True if metrics leave the process, so that requests are always measured.
+    are_exported: bool,
 }
 
 impl AdminView {
-    /// Makes the view of the process of these services. Where nobody else reads metrics, requests are not measured before
-    /// [`measure`](Self::measure) says so. An invalid `FAULTS` is an error.
+    /// Makes the view of the process of these services. Without an admin port and OTLP export, requests are not measured
+    /// until [`measure`](Self::measure) is called. An invalid `FAULTS` is an error.
     pub fn new(env: &Env, registry: &Registry) -> Result<Self, EnvError> {
         let view = Self {
             metrics: registry.metrics().clone(),
             faults: registry.faults(env)?,
-            is_read_elsewhere: is_wanted(env) || collector::is_wanted(env, collector::METRICS),
+            are_exported: metrics_are_exported(env),
         };
         view.measure(false);
         Ok(view)
     }
 
-    /// Has requests measured, or no longer where nobody else reads their metrics.
+    /// Starts measuring requests, or stops it unless there is an admin port or OTLP export.
     pub fn measure(&self, is_wanted: bool) {
-        self.metrics.measure(is_wanted || self.is_read_elsewhere);
+        self.metrics.measure(is_wanted || self.are_exported);
     }
 
     /// Returns all metrics in the text format of Prometheus, which [`Sample`](crate::Sample) reads. It takes a
@@ -77,6 +77,11 @@ impl AdminView {
     pub fn faults(&self) -> String {
         self.faults.to_json().to_string()
     }
+}
+
+/// Returns true if metrics leave the process, by the admin port or by OTLP.
+pub(crate) fn metrics_are_exported(env: &Env) -> bool {
+    is_wanted(env) || collector::is_wanted(env, collector::METRICS)
 }
 
 /// Serves the admin port on a thread of its own until `over`, if `ADMIN_ADDR` (an address and a port, or `:port`) asks

@@ -35,7 +35,7 @@ pub(super) type FloatCounter = PrometheusCounter<f64, AtomicU64>;
 #[derive(Default)]
 pub(crate) struct Metrics {
     families: Mutex<Families>,
-    /// True while requests are not measured, because nobody reads their metrics.
+    /// True while requests are not measured.
     is_paused: AtomicBool,
 }
 
@@ -73,7 +73,7 @@ impl Format {
 }
 
 impl Metrics {
-    /// Begins or ceases to measure requests.
+    /// Starts or stops measuring requests.
     pub(crate) fn measure(&self, is_wanted: bool) {
         self.is_paused.store(!is_wanted, Ordering::Relaxed);
     }

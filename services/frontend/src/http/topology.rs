@@ -57,6 +57,11 @@ impl<'a> Picture<'a> {
         self.chosen == Some(name)
     }
 
+    /// Returns true for the edges of the service that was chosen.
+    fn is_of_chosen(&self, edge: &Edge) -> bool {
+        self.is_chosen(&edge.caller) || self.is_chosen(&edge.callee)
+    }
+
     /// The link that chooses a service, or no longer chooses it.
     fn link(&self, name: &str) -> String {
         let base_url = self.base_url;
@@ -85,9 +90,8 @@ impl<'a> Picture<'a> {
 
     fn curve_class(&self, curve: &Curve<'_>) -> &'static str {
         let edge = curve.edge;
-        let is_chosen = self.is_chosen(&edge.caller) || self.is_chosen(&edge.callee);
         let is_quiet = edge.traffic.is_none_or(|traffic| traffic.rate == 0.0);
-        match (self.chosen.is_some() && !is_chosen, is_failing(edge.traffic)) {
+        match (self.chosen.is_some() && !self.is_of_chosen(edge), is_failing(edge.traffic)) {
             (true, true) => "curve failing dim",
             (true, false) => "curve dim",
             (false, true) => "curve failing",
@@ -107,8 +111,7 @@ impl<'a> Picture<'a> {
 
     /// The edges of the service that was chosen.
     fn edges(&self) -> impl Iterator<Item = &Edge> {
-        let of_chosen = |edge: &&Edge| self.is_chosen(&edge.caller) || self.is_chosen(&edge.callee);
-        self.view.edges.iter().filter(of_chosen)
+        self.view.edges.iter().filter(|edge| self.is_of_chosen(edge))
     }
 }
 

@@ -31,7 +31,7 @@ impl Source {
         Self { own, peers }
     }
 
-    /// Has this process measure its requests, or no longer if it did so for the topology alone.
+    /// Starts measuring the requests of this process, or stops it unless its metrics are exported.
     pub(crate) fn measure(&self, is_wanted: bool) {
         self.own.measure(is_wanted);
     }
