@@ -117,6 +117,14 @@ pub(crate) async fn start(
     Ok(builder.capabilities(capabilities).connect(&driver.url).await?)
 }
 
+/// The browsers in which pages are looked at: a name, the width, and true for the dark theme.
+pub(crate) const WINDOWS: [(&str, u32, bool); 4] = [
+    ("desk", 1200, false),
+    ("desk-dark", 1200, true),
+    ("phone", 500, false),
+    ("phone-dark", 500, true),
+];
+
 /// Waits until the page says this.
 pub(crate) async fn says(client: &Client, text: &str) -> anyhow::Result<()> {
     let xpath = format!("//*[contains(normalize-space(text()), \"{text}\")]");

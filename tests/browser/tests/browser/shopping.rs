@@ -4,7 +4,9 @@
 use boutique_service::Env;
 use fantoccini::{Client, Locator};
 
-use super::{browser, click, driver, look, open_shop, open_with, pictures, says, send_mistake};
+use super::{
+    WINDOWS, browser, click, driver, look, open_shop, open_with, pictures, says, send_mistake,
+};
 
 /// The pages of which there are pictures, in the order in which they are opened.
 const PAGES: [&str; 9] =
@@ -72,12 +74,7 @@ async fn a_person_shops_on_a_desk_and_on_a_phone() -> anyhow::Result<()> {
     let (base, _open) = open_shop().await?;
     let driver = driver(folder.path()).await?;
 
-    for (name, width, is_dark) in [
-        ("desk", 1200, false),
-        ("desk-dark", 1200, true),
-        ("phone", 500, false),
-        ("phone-dark", 500, true),
-    ] {
+    for (name, width, is_dark) in WINDOWS {
         let client = browser(&driver, folder.path(), width, is_dark).await?;
         let shopped = shop(&client, &base, name).await;
         client.close().await?;
@@ -120,12 +117,8 @@ async fn assistant_has_a_page() -> anyhow::Result<()> {
     let (base, _open) = open_with(settings).await?;
     let driver = driver(folder.path()).await?;
     let axe = super::accessible::axe()?;
-    for (name, width, is_dark) in [
-        ("desk-assistant", 1200, false),
-        ("desk-dark-assistant", 1200, true),
-        ("phone-assistant", 500, false),
-        ("phone-dark-assistant", 500, true),
-    ] {
+    for (name, width, is_dark) in WINDOWS {
+        let name = &format!("{name}-assistant");
         let client = browser(&driver, folder.path(), width, is_dark).await?;
         let looked = async {
             client.goto(&base).await?;

@@ -9,7 +9,7 @@ use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{browser, click, driver, look, open_with, pictures, says};
+use super::{WINDOWS, browser, click, driver, look, open_with, pictures, says};
 
 /// The smallest letters of a picture that is as wide as a screen, as a share of that width: on a screen of 1.2 m, 14 mm,
 /// which is read from more than three meters.
@@ -90,12 +90,7 @@ async fn topology_is_watched_on_a_desk_on_a_phone_and_on_a_wall() -> anyhow::Res
     let (base, _open) = open_with(Env::from([("PORT", "0"), ("FAULTS", fault)])).await?;
     let driver = driver(folder.path()).await?;
     let buyer = buy(&base);
-    for (name, width, is_dark) in [
-        ("desk", 1200, false),
-        ("desk-dark", 1200, true),
-        ("phone", 500, false),
-        ("phone-dark", 500, true),
-    ] {
+    for (name, width, is_dark) in WINDOWS {
         let client = browser(&driver, folder.path(), width, is_dark).await?;
         let watched = watch(&client, &base, name).await;
         client.close().await?;
