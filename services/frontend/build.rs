@@ -13,13 +13,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=static");
     #[expect(clippy::disallowed_methods, reason = "cargo tells build scripts so")]
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
+    // Paths are relative to what cargo says when the table is compiled, so that a build folder can be moved or kept in a
+    // cache.
     let mut files = Vec::new();
     collect(Path::new("static"), &mut files)?;
     // Sorted by what they are looked up by.
     let mut names = Vec::new();
     for file in files {
         let name = file.strip_prefix("static")?.to_str().ok_or("a name that is not UTF-8")?;
-        names.push((name.to_owned(), file.canonicalize()?));
+        names.push((name.to_owned(), file));
     }
     names.sort();
     let mut table = "&[\n".to_owned();
@@ -31,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         write!(
             table,
             "Asset {{ path: {name:?}, hash: \"{hash}\", link: \"/static/{name}?v={hash}\", \
-             plain: include_bytes!({file:?})"
+             plain: include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/static/\", {name:?}))"
         )?;
         let is_compressed = COMPRESSED.iter().any(|ending| name.ends_with(ending));
         for (coding, compress) in CODINGS {
@@ -40,9 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
                 write!(table, ", {coding}: None")?;
                 continue;
             }
-            let path = out_dir.join(format!("{hash}.{coding}"));
-            std::fs::write(&path, compressed)?;
-            write!(table, ", {coding}: Some(include_bytes!({path:?}))")?;
+            let compressed_name = format!("{hash}.{coding}");
+            std::fs::write(out_dir.join(&compressed_name), compressed)?;
+            write!(
+                table,
+                ", {coding}: Some(include_bytes!(concat!(env!(\"OUT_DIR\"), \"/\", {compressed_name:?})))"
+            )?;
         }
         table.push_str(" },\n");
     }
