@@ -105,6 +105,78 @@ async fn theme_that_is_chosen_stays() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The text of the page's status message.
+async fn status(client: &Client) -> anyhow::Result<String> {
+    Ok(client.find(Locator::Css("[role=status]")).await?.text().await?)
+}
+
+#[tokio::test]
+async fn lines_of_the_cart_change_without_another_page() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (base, _open) = open_shop().await?;
+    let driver = driver(folder.path()).await?;
+    let client = browser(&driver, folder.path(), 1200, false).await?;
+    for product in ["OLJCESPC7Z", "6E92ZMYYFZ"] {
+        client.goto(&format!("{base}product/{product}")).await?;
+        click(&client, "form[action='/cart'] button").await?;
+        says(&client, "Cart (").await?;
+    }
+    let street = client.find(Locator::Id("street_address")).await?;
+    street.clear().await?;
+    street.send_keys("1 Kept Road").await?;
+    client.execute("window.isKept = true", vec![]).await?;
+    let assert_kept = async || {
+        let kept = "return [window.isKept, document.getElementById('street_address').value]";
+        let kept = client.execute(kept, vec![]).await?;
+        anyhow::ensure!(kept == serde_json::json!([true, "1 Kept Road"]), "{kept}");
+        anyhow::Ok(())
+    };
+
+    // The Enter key; the field keeps the focus.
+    let field = "[value=OLJCESPC7Z] ~ input[name=quantity]";
+    let quantity = client.find(Locator::Css(field)).await?;
+    quantity.send_keys("\u{e009}a").await?;
+    quantity.send_keys("\u{e000}3\n").await?;
+    says(&client, "Cart (4)").await?;
+    let focused = "return document.activeElement === document.querySelector(arguments[0])";
+    let focused = client.execute(focused, vec![field.into()]).await?;
+    anyhow::ensure!(focused == serde_json::json!(true), "the field lost the focus");
+    let badge = client.find(Locator::Css(".cart-size-circle")).await?.text().await?;
+    anyhow::ensure!(badge == "4", "{badge}");
+    assert_kept().await?;
+
+    // A click at its arrow; what a screen reader is told is the total.
+    let step = "const field = document.querySelector(arguments[0]);
+        field.stepUp(); field.dispatchEvent(new Event('change', { bubbles: true }))";
+    client.execute(step, vec![field.into()]).await?;
+    says(&client, "Cart (5)").await?;
+    let told = client.execute("return document.querySelector('[role=status]').textContent", vec![]);
+    let told = told.await?.to_string();
+    anyhow::ensure!(told.contains("Total") && told.contains('$'), "{told}");
+    assert_kept().await?;
+
+    click(&client, "[value='6E92ZMYYFZ'] ~ button[aria-label^=Remove]").await?;
+    says(&client, "Cart (4)").await?;
+    assert_kept().await?;
+
+    // Without an answer the page says so, and the next try works.
+    let fetch = "window.answering = window.fetch; window.fetch = () => Promise.reject(new Error())";
+    client.execute(fetch, vec![]).await?;
+    client.execute(step, vec![field.into()]).await?;
+    says(&client, "The cart could not be changed.").await?;
+    anyhow::ensure!(status(&client).await?.ends_with("Please try again."));
+    client.execute("window.fetch = window.answering", vec![]).await?;
+    click(&client, ".cart-line-change form:first-child button").await?;
+    says(&client, "Cart (5)").await?;
+    assert_kept().await?;
+
+    // The last line takes the form with it: another page.
+    click(&client, "button[aria-label^=Remove]").await?;
+    says(&client, "Your shopping cart is empty!").await?;
+    client.close().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn assistant_has_a_page() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
