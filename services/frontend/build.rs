@@ -15,29 +15,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
     // Paths are relative to what cargo says when the table is compiled, so that a build folder can be moved or kept in a
     // cache.
-    let mut files = Vec::new();
-    collect(Path::new("static"), &mut files)?;
-    // Sorted by what they are looked up by.
-    let mut names = Vec::new();
-    for file in files {
-        let name = file.strip_prefix("static")?.to_str().ok_or("a name that is not UTF-8")?;
-        names.push((name.to_owned(), file));
-    }
-    names.sort();
+    let mut paths = Vec::new();
+    collect(Path::new("static"), &mut paths)?;
+    let mut files: Vec<File> =
+        paths.iter().map(|path| File::read(path)).collect::<Result<_, _>>()?;
+    // Sorted as they are looked up: most names differ in their length already.
+    files.sort_by(|a, b| (a.name.len(), &a.name).cmp(&(b.name.len(), &b.name)));
     let mut table = "&[\n".to_owned();
-    for (name, file) in names {
-        let plain = std::fs::read(&file)?;
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&plain);
-        let hash = format!("{:016x}", hasher.finish());
+    for File { name, plain, hash, link } in &files {
+        let drawing = name.strip_suffix(".jpg").map(|name| format!("{name}.svg"));
+        let drawing = drawing.and_then(|name| files.iter().find(|file| file.name == name));
+        let drawing = drawing.map(|drawing| &drawing.link);
         write!(
             table,
-            "Asset {{ path: {name:?}, hash: \"{hash}\", link: \"/static/{name}?v={hash}\", \
+            "Asset {{ path: {name:?}, hash: {hash:?}, link: {link:?}, drawing: {drawing:?}, \
              plain: include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/static/\", {name:?}))"
         )?;
         let is_compressed = COMPRESSED.iter().any(|ending| name.ends_with(ending));
         for (coding, compress) in CODINGS {
-            let compressed = if is_compressed { Vec::new() } else { compress(&plain)? };
+            let compressed = if is_compressed { Vec::new() } else { compress(plain)? };
             if is_compressed || compressed.len() >= plain.len() {
                 write!(table, ", {coding}: None")?;
                 continue;
@@ -54,6 +50,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     table.push(']');
     std::fs::write(out_dir.join("assets.rs"), table)?;
     Ok(())
+}
+
+/// A file below `static`.
+struct File {
+    name: String,
+    plain: Vec<u8>,
+    /// Of its bytes, in hexadecimal digits.
+    hash: String,
+    /// The path and query of the link that may be kept for good.
+    link: String,
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let name = path.strip_prefix("static")?.to_str().ok_or("a name that is not UTF-8")?;
+        let plain = std::fs::read(path)?;
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&plain);
+        let hash = format!("{:016x}", hasher.finish());
+        let link = format!("/static/{name}?v={hash}");
+        Ok(Self { name: name.to_owned(), plain, hash, link })
+    }
 }
 
 type Compress = fn(&[u8]) -> std::io::Result<Vec<u8>>;

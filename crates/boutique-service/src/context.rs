@@ -110,7 +110,8 @@ where
         Some(mut context) => {
             context.deadline = None;
             let tasks = context.service.tasks.clone();
-            tasks.spawn(context.scope(work))
+            // Boxed, because a future is moved several times before it is a task.
+            tasks.spawn(context.scope(Box::pin(work)))
         }
     }
 }

@@ -16,6 +16,7 @@ mod notes;
 mod order;
 mod page;
 mod paging;
+mod plain;
 mod product;
 mod rate;
 mod search;

@@ -18,6 +18,9 @@ impl<'a> Picture<'a> {
     /// Parses a picture; what is none is the placeholder.
     pub(crate) fn parse(text: &'a str) -> Self {
         let text = text.trim();
+        if text.starts_with('/') && !text.starts_with("//") {
+            return Self::Own(text);
+        }
         let lower = text.get(..11).unwrap_or(text).to_ascii_lowercase();
         if lower.starts_with("data:image/") {
             return Self::Data(text);
@@ -29,13 +32,13 @@ impl<'a> Picture<'a> {
                     .unwrap_or(Self::Own(PLACEHOLDER));
             }
         }
-        if text.starts_with('/') { Self::Own(text) } else { Self::Own(PLACEHOLDER) }
+        Self::Own(PLACEHOLDER)
     }
 
     /// Returns the value of `src`.
     pub(crate) fn src(&self, base_url: &str) -> String {
         match self {
-            Self::Own(path) => format!("{base_url}{path}"),
+            Self::Own(path) => [base_url, path].concat(),
             Self::Foreign { url, .. } | Self::Data(url) => (*url).to_owned(),
         }
     }

@@ -1,12 +1,12 @@
 //! `/static`: style sheets, pictures and scripts, compiled in, and compressed when they were.
 
-use std::fmt;
-
 use ::http::{HeaderMap, StatusCode, Uri, header};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+
+use super::plain::Plain;
 
 /// A file below `/static`.
 struct Asset {
@@ -15,6 +15,8 @@ struct Asset {
     hash: &'static str,
     /// The path and query of the link that may be kept for good.
     link: &'static str,
+    /// The link of the drawing that it was made of, if it is a picture that has one.
+    drawing: Option<&'static str>,
     plain: &'static [u8],
     /// Compressed, where that is smaller.
     br: Option<&'static [u8]>,
@@ -22,7 +24,7 @@ struct Asset {
     gzip: Option<&'static [u8]>,
 }
 
-/// All of them, sorted by their paths.
+/// All of them, sorted by the lengths of their paths, and by their paths.
 static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// The caching of a link with the file's hash in its query, which never means another file.
@@ -32,7 +34,9 @@ const SHORT: &str = "public, max-age=300";
 impl Asset {
     /// Returns the file with this path below `/static`.
     fn find(path: &str) -> Option<&'static Self> {
-        let place = ASSETS.binary_search_by(|asset| asset.path.cmp(path)).ok()?;
+        let key = (path.len(), path);
+        let place =
+            ASSETS.binary_search_by_key(&key, |asset| (asset.path.len(), asset.path)).ok()?;
         ASSETS.get(place)
     }
 
@@ -50,29 +54,19 @@ impl Asset {
 /// Returns the link to a file below `/static` that may be kept for good, or the plain one where there is no such file.
 pub(crate) fn link<'a>(base_url: &'a str, path: &'a str) -> Link<'a> {
     match Asset::find(path) {
-        Some(asset) => Link([base_url, asset.link, ""]),
-        None => Link([base_url, "/static/", path]),
+        Some(asset) => Plain([base_url, asset.link, ""]),
+        None => Plain([base_url, "/static/", path]),
     }
 }
 
 /// Returns the link to the drawing that a picture of ours was made of.
 pub(crate) fn drawing<'a>(base_url: &'a str, picture: &str) -> Option<Link<'a>> {
-    let name = picture.strip_prefix("/static/")?.strip_suffix(".jpg")?;
-    // The files of one name stand side by side.
-    let place = ASSETS.partition_point(|asset| asset.path < name);
-    let mut found = ASSETS[place..].iter().take_while(|asset| asset.path.starts_with(name));
-    let drawing = found.find(|asset| asset.path.strip_prefix(name) == Some(".svg"))?;
-    Some(Link([base_url, drawing.link, ""]))
+    let drawing = Asset::find(picture.strip_prefix("/static/")?)?.drawing?;
+    Some(Plain([base_url, drawing, ""]))
 }
 
-/// A link in its parts, which pages are written with.
-pub(crate) struct Link<'a>([&'a str; 3]);
-
-impl fmt::Display for Link<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|part| f.write_str(part))
-    }
-}
+/// A link in its parts; the base URL is checked when it is read.
+pub(crate) type Link<'a> = Plain<'a, 3>;
 
 pub(crate) async fn asset(Path(path): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
     let Some(asset) = Asset::find(&path) else {

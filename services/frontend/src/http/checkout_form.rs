@@ -6,19 +6,20 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::failure::Failure;
+use super::plain::Plain;
 use crate::domain::form::{Fields, Invalid};
 
 /// A field for text.
 pub(super) struct Input {
-    pub(super) name: &'static str,
-    pub(super) label: &'static str,
-    pub(super) kind: &'static str,
+    pub(super) name: Plain<'static>,
+    pub(super) label: Plain<'static>,
+    pub(super) kind: Plain<'static>,
     /// Upstream's example.
     example: &'static str,
     /// The pattern of its text; any if it is empty.
-    pub(super) pattern: &'static str,
-    pub(super) placeholder: &'static str,
-    pub(super) autocomplete: &'static str,
+    pub(super) pattern: Plain<'static>,
+    pub(super) placeholder: Plain<'static>,
+    pub(super) autocomplete: Plain<'static>,
 }
 
 const fn input(
@@ -27,7 +28,15 @@ const fn input(
     placeholder: &'static str,
     autocomplete: &'static str,
 ) -> Input {
-    Input { name, label, kind, example, pattern, placeholder, autocomplete }
+    Input {
+        name: Plain([name]),
+        label: Plain([label]),
+        kind: Plain([kind]),
+        example,
+        pattern: Plain([pattern]),
+        placeholder: Plain([placeholder]),
+        autocomplete: Plain([autocomplete]),
+    }
 }
 
 const ADDRESS: [Input; 6] = [
@@ -76,10 +85,10 @@ pub(super) struct Filled {
     pub(super) problem: Option<String>,
 }
 
-/// A choice: what is sent, what is shown, and true if it is selected.
+/// A choice: what is sent, what is shown if that is something else, and true if it is selected.
 pub(super) struct Choice {
     pub(super) value: i32,
-    pub(super) text: String,
+    pub(super) text: Option<Plain<'static>>,
     pub(super) is_selected: bool,
 }
 
@@ -126,9 +135,9 @@ impl CheckoutForm {
             value: match refused {
                 None => input.example.to_owned(),
                 Some(_) if is_secret => String::new(),
-                Some(refused) => refused.fields.text(input.name).to_owned(),
+                Some(refused) => refused.fields.text(input.name.as_str()).to_owned(),
             },
-            problem: problem(input.name),
+            problem: problem(input.name.as_str()),
         };
         let sent = |name: &str| refused?.fields.text(name).parse::<i32>().ok();
         let this_year = OffsetDateTime::now_utc().year();
@@ -145,13 +154,13 @@ impl CheckoutForm {
                 .zip(MONTHS)
                 .map(|(value, text)| Choice {
                     value,
-                    text: text.to_owned(),
+                    text: Some(Plain([text])),
                     is_selected: value == month && refused.is_some(),
                 })
                 .collect(),
             month_problem: problem("credit_card_expiration_month"),
             years: years
-                .map(|value| Choice { value, text: value.to_string(), is_selected: value == year })
+                .map(|value| Choice { value, text: None, is_selected: value == year })
                 .collect(),
             year_problem: problem("credit_card_expiration_year"),
             refusal: refused.map(Refusal::new),

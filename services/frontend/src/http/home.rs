@@ -1,6 +1,5 @@
 //! `GET /`: every product at a glance; and those of a category.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ::http::StatusCode;
@@ -129,6 +128,9 @@ async fn list(
 /// The first categories of a catalog, by name.
 fn categories(products: &[Arc<Priced>]) -> Vec<&str> {
     let all = products.iter().flat_map(|priced| &priced.product.categories);
-    let all: BTreeSet<&str> = all.map(String::as_str).collect();
-    all.into_iter().take(MAX_CATEGORIES).collect()
+    let mut all: Vec<&str> = all.map(String::as_str).collect();
+    all.sort_unstable();
+    all.dedup();
+    all.truncate(MAX_CATEGORIES);
+    all
 }

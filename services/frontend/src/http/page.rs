@@ -27,6 +27,8 @@ use crate::domain::picture::Picture;
 const SHOWN: usize = 4;
 /// The longest time that a page waits for the size of a cart that it is not about.
 const BADGE_TIMEOUT: Duration = Duration::from_millis(200);
+/// The bytes that are reserved for a page: most are smaller, and so are never copied into a larger buffer.
+const PAGE_CAPACITY: usize = 16 * 1024;
 /// The most bytes of picture sources in a header; pages with more allow every host.
 const MAX_SOURCES: usize = 2048;
 
@@ -179,7 +181,9 @@ pub(crate) fn answer(
     frame: &Frame<'_>,
     page: &impl Template,
 ) -> Result<Response, Failure> {
-    let mut response = Html(page.render()?).into_response();
+    let mut body = String::with_capacity(PAGE_CAPACITY);
+    page.render_into(&mut body)?;
+    let mut response = Html(body).into_response();
     if let Some(policy) = frame.policy(shop) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
