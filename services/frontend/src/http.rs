@@ -21,6 +21,8 @@ mod product;
 mod rate;
 mod search;
 mod state;
+#[cfg(debug_assertions)]
+mod styleguide;
 mod topology;
 mod visit;
 
@@ -72,6 +74,10 @@ pub(crate) fn router(
         routes = routes
             .route(&shop.path("/topology"), get(respond(topology::page)))
             .route(&shop.path("/topology/events"), get(respond(topology::events)));
+    }
+    #[cfg(debug_assertions)]
+    {
+        routes = routes.route(&shop.path("/styleguide"), get(respond(styleguide::page)));
     }
     let routes = routes
         .route(&shop.path("/"), get(respond(home::home)))

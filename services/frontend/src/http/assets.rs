@@ -65,6 +65,13 @@ pub(crate) fn drawing<'a>(base_url: &'a str, picture: &str) -> Option<Link<'a>> 
     Some(Plain([base_url, drawing, ""]))
 }
 
+/// Returns the style sheet of all pages.
+#[cfg(debug_assertions)]
+pub(crate) fn style_sheet() -> &'static str {
+    let style_sheet = Asset::find("styles/styles.css").map_or(&[][..], |asset| asset.plain);
+    std::str::from_utf8(style_sheet).unwrap_or_default()
+}
+
 /// A link in its parts; the base URL is checked when it is read.
 pub(crate) type Link<'a> = Plain<'a, 3>;
 

@@ -45,6 +45,7 @@ async fn look_around(client: &Client, base: &str, axe: &str, how: &str) -> anyho
         ("cart", "Your shopping cart is empty!"),
         ("orders", "Your orders"),
         ("product/NOPE", "Uh, oh!"),
+        ("styleguide", "Style guide"),
         ("topology", "behind the shop"),
         ("topology?service=cartservice", "Operation"),
     ] {
