@@ -3,7 +3,7 @@
 
 use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn, spawn_inproc};
 
-/// The running shop: the frontend, and the nine services behind it.
+/// The running shop: the frontend, and the services behind it.
 #[derive(Debug)]
 pub struct Shop {
     /// Each service after those that it calls.
@@ -53,7 +53,7 @@ pub async fn open(env: &mut Env, registry: &mut Registry) -> anyhow::Result<Shop
     }
     // One name for all ten would make their spans indistinguishable.
     env.set("OTEL_SERVICE_NAME", "");
-    let mut shop = Shop { running: Vec::with_capacity(10) };
+    let mut shop = Shop { running: Vec::new() };
     let (e, r) = (env, registry);
     shop.start(e, r, adservice::SERVICE, adservice::routes).await?;
     shop.start(e, r, cartservice::SERVICE, cartservice::routes).await?;

@@ -87,7 +87,7 @@ fn settings_in(text: &str) -> BTreeSet<String> {
 #[test]
 fn crates_depend_downward_and_no_service_on_another() {
     let services: Vec<_> = members("services").iter().map(|path| package_name(path)).collect();
-    assert_eq!(services.len(), 10);
+    assert!(services.len() >= 10);
     for (layer, name) in CRATES.iter().enumerate() {
         for dependency in dependencies(&Path::new("crates").join(name)) {
             let place = CRATES.iter().position(|other| *other == dependency);

@@ -106,7 +106,8 @@ async fn alert_fires_while_redis_is_out_and_resolves() -> anyhow::Result<()> {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     });
-    prometheus.until_positive("count(service:busy:ratio_rate5m) == 10").await?;
+    let all = format!("count(service:busy:ratio_rate5m) == {}", SERVICES.len());
+    prometheus.until_positive(&all).await?;
     assert_eq!(prometheus.value("count(ALERTS{alertname='StoreDown'})").await?, 0.0);
 
     proxy.set(Fault::Refuse);

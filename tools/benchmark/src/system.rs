@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use boutique_proto::services::SERVICES;
+use boutique_proto::services::{SERVICES, ServiceSpec};
 
 use crate::process::{Machine, Meter, Running, first_page, free_ports};
 use crate::workload::{HOME, WORKLOADS, Workload};
@@ -85,7 +85,13 @@ impl System {
     ) -> anyhow::Result<Self> {
         let mut env = Settings::new();
         let (mut meters, mut processes) = (Vec::new(), Vec::new());
-        for service in &SERVICES {
+        // Upstream's; others have no stand-in, because no page calls them.
+        let is_upstreams = |service: &&ServiceSpec| {
+            let mut methods = service.methods.iter();
+            service.methods.is_empty()
+                || methods.any(|method| method.path.starts_with("/hipstershop."))
+        };
+        for service in SERVICES.iter().filter(is_upstreams) {
             let kind = match service.name {
                 "frontend" if is_reduced => "frontend-reduced",
                 "recommendationservice" if is_reduced => "recommendationservice-reduced",

@@ -88,8 +88,9 @@ fn the_shop_asks_for_little() -> anyhow::Result<()> {
         }
     }
     println!("{sums:?}");
-    assert!(sums["requests of memory in Mi"] <= 200, "{sums:?}");
-    assert!(sums["limits of memory in Mi"] <= 640, "{sums:?}");
+    let services = u64::try_from(SERVICES.len())?;
+    assert!(sums["requests of memory in Mi"] <= 20 * services, "{sums:?}");
+    assert!(sums["limits of memory in Mi"] <= 64 * services, "{sums:?}");
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::tools::{
-    documents, objects, of_kind, read, run, service_address, text, variables, workloads,
+    SERVICES, documents, objects, of_kind, read, run, service_address, text, variables, workloads,
 };
 
 /// A workload as upstream has it: its name, its container, the container's port, its Service's port
@@ -80,7 +80,7 @@ fn names_ports_labels_and_settings_are_upstreams() -> anyhow::Result<()> {
     let workloads = workloads("default")?;
     let services = of_kind("default", "Service")?;
     let accounts = of_kind("default", "ServiceAccount")?;
-    assert_eq!(workloads.len(), WORKLOADS.len());
+    assert_eq!(workloads.len(), SERVICES.len() + 2);
     for (name, container_name, port, service, settings) in WORKLOADS {
         let workload = &workloads[name];
         assert_eq!(workload["spec"]["selector"]["matchLabels"], json!({ "app": name }));
