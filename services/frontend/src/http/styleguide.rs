@@ -62,10 +62,11 @@ pub(crate) async fn page(
         let currencies = notes.currencies(&visit, supported)?;
         let current = currencies.as_ref().map(|currencies| currencies.current);
         let shown = all.get(..PRODUCTS).unwrap_or(&all);
+        let products = cards(&shop, current, shown, &mut notes).await?;
         let page = StyleGuide {
             frame: Frame::full(&shop, &visit, currencies.as_ref(), None, &notes),
             colors: assets::style_sheet().lines().filter_map(Color::parse).collect(),
-            products: cards(&shop, current, shown, &mut notes).await?,
+            products,
             paging: Paging::of(&Fields::parse(&[b"page=2"])?, &[], MANY)?,
             status: StatusCode::NOT_FOUND,
         };
