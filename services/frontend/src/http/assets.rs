@@ -6,7 +6,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 
-use super::plain::Plain;
+use super::plain::Link;
 
 /// A file below `/static`.
 struct Asset {
@@ -52,17 +52,17 @@ impl Asset {
 }
 
 /// Returns the link to a file below `/static` that may be kept for good, or the plain one where there is no such file.
-pub(crate) fn link<'a>(base_url: &'a str, path: &'a str) -> Link<'a> {
+pub(crate) fn link<'a>(base_url: &'a str, path: &'static str) -> Link<'a> {
     match Asset::find(path) {
-        Some(asset) => Plain([base_url, asset.link, ""]),
-        None => Plain([base_url, "/static/", path]),
+        Some(asset) => Link::new(base_url, [asset.link, ""]),
+        None => Link::new(base_url, ["/static/", path]),
     }
 }
 
 /// Returns the link to the drawing that a picture of ours was made of.
 pub(crate) fn drawing<'a>(base_url: &'a str, picture: &str) -> Option<Link<'a>> {
     let drawing = Asset::find(picture.strip_prefix("/static/")?)?.drawing?;
-    Some(Plain([base_url, drawing, ""]))
+    Some(Link::new(base_url, [drawing, ""]))
 }
 
 /// Returns the style sheet of all pages.
@@ -71,9 +71,6 @@ pub(crate) fn style_sheet() -> &'static str {
     let style_sheet = Asset::find("styles/styles.css").map_or(&[][..], |asset| asset.plain);
     std::str::from_utf8(style_sheet).unwrap_or_default()
 }
-
-/// A link in its parts; the base URL is checked when it is read.
-pub(crate) type Link<'a> = Plain<'a, 3>;
 
 pub(crate) async fn asset(Path(path): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
     let Some(asset) = Asset::find(&path) else {

@@ -29,13 +29,13 @@ const fn input(
     autocomplete: &'static str,
 ) -> Input {
     Input {
-        name: Plain([name]),
-        label: Plain([label]),
-        kind: Plain([kind]),
+        name: Plain::constant(name),
+        label: Plain::constant(label),
+        kind: Plain::constant(kind),
         example,
-        pattern: Plain([pattern]),
-        placeholder: Plain([placeholder]),
-        autocomplete: Plain([autocomplete]),
+        pattern: Plain::constant(pattern),
+        placeholder: Plain::constant(placeholder),
+        autocomplete: Plain::constant(autocomplete),
     }
 }
 
@@ -154,7 +154,7 @@ impl CheckoutForm {
                 .zip(MONTHS)
                 .map(|(value, text)| Choice {
                     value,
-                    text: Some(Plain([text])),
+                    text: Some(Plain::constant(text)),
                     is_selected: value == month && refused.is_some(),
                 })
                 .collect(),

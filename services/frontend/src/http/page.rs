@@ -13,9 +13,10 @@ use boutique_proto::CartItem;
 use boutique_service::with_deadline;
 use time::OffsetDateTime;
 
-use super::assets::{self, Link};
+use super::assets;
 use super::failure::Failure;
 use super::notes::{Currencies, Notes, log_partial};
+use super::plain::Link;
 use super::state::Shop;
 use super::visit::Visit;
 use crate::copy::Priced;
@@ -111,7 +112,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the link to a file below `/static`, which browsers may keep for good.
-    pub(crate) fn asset(&self, path: &'a str) -> Link<'a> {
+    pub(crate) fn asset(&self, path: &'static str) -> Link<'a> {
         assets::link(self.base_url, path)
     }
 

@@ -5,14 +5,27 @@ use std::fmt;
 use askama::filters::HtmlSafe;
 use askama::{FastWritable, Values};
 
-/// Text in parts that have nothing to escape in HTML: constants, and settings that were checked.
+/// Text in parts that have nothing to escape in HTML: constants, and the base URL, which is checked when it is read.
 #[derive(Clone, Copy)]
-pub(crate) struct Plain<'a, const PARTS: usize = 1>(pub(crate) [&'a str; PARTS]);
+pub(crate) struct Plain<'a, const PARTS: usize = 1>([&'a str; PARTS]);
 
-impl<'a> Plain<'a> {
-    pub(crate) const fn as_str(&self) -> &'a str {
+impl Plain<'static> {
+    pub(crate) const fn constant(text: &'static str) -> Self {
+        Self([text])
+    }
+
+    pub(crate) const fn as_str(&self) -> &'static str {
         let Self([text]) = *self;
         text
+    }
+}
+
+/// A link to a file of ours.
+pub(crate) type Link<'a> = Plain<'a, 3>;
+
+impl<'a> Link<'a> {
+    pub(crate) const fn new(base_url: &'a str, [path, name]: [&'static str; 2]) -> Self {
+        Self([base_url, path, name])
     }
 }
 
