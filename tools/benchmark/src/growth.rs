@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::plan::{Session, median};
 use crate::system::{Settings, System};
+use crate::workload::ORDER;
 
 /// A figure over an axis.
 pub(crate) struct Curve {
@@ -12,6 +13,8 @@ pub(crate) struct Curve {
     pub(crate) axis: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) points: Vec<(f64, f64)>,
+    /// The figure that its growth is, and the most that it may be.
+    pub(crate) promise: Option<(&'static str, f64)>,
 }
 
 impl Curve {
@@ -33,15 +36,23 @@ pub(crate) fn cart_lines(session: &Session, system: &System) -> anyhow::Result<V
         cpu.push((f64::from(items), sample.cpu()));
     }
     let title = |what: &str| format!("Cart page by lines, {}: {what}", system.label);
-    let axis = "lines";
-    Ok(vec![
-        Curve { title: title("median with one user"), axis, unit: "ms", points: latency },
-        Curve { title: title("CPU with one user"), axis, unit: "µs", points: cpu },
-    ])
+    let curve = |what: &str, unit, points| Curve {
+        title: title(what),
+        axis: "lines",
+        unit,
+        points,
+        promise: None,
+    };
+    Ok(vec![curve("median with one user", "ms", latency), curve("CPU with one user", "µs", cpu)])
 }
 
 /// The product page over catalogs of ever more products, ten processes.
-pub(crate) fn products(session: &Session, extra: &Settings, label: &str) -> anyhow::Result<Curve> {
+pub(crate) fn products(
+    session: &Session,
+    extra: &Settings,
+    label: &str,
+    promise: Option<(&'static str, f64)>,
+) -> anyhow::Result<Curve> {
     let mut points = Vec::new();
     for count in [9_usize, 100, 1_000, 10_000] {
         let file = session.machine.scratch.join(format!("{count}.json"));
@@ -60,7 +71,7 @@ pub(crate) fn products(session: &Session, extra: &Settings, label: &str) -> anyh
         points.push((count as f64, sample.cpu()));
     }
     let title = format!("Product page by products of the catalog, {label}: CPU");
-    Ok(Curve { title, axis: "products", unit: "µs", points })
+    Ok(Curve { title, axis: "products", unit: "µs", points, promise })
 }
 
 /// Upstream's nine products, and others.
@@ -90,7 +101,7 @@ pub(crate) fn users(
 ) -> anyhow::Result<Vec<Curve>> {
     let mut connection = redis::Client::open(format!("redis://{redis}"))?.get_connection()?;
     let (mut cpu, mut commands, mut there) = (Vec::new(), Vec::new(), 0_u32);
-    let orders = "--profile checkout-grpc --items 2 --refusals 0";
+    let orders = ORDER.arguments;
     // The first orders are dearer than all that follow.
     session.measure(system, orders, session.users, true)?;
     for count in [1_u32, 1_000, 100_000, 1_000_000] {
@@ -117,10 +128,18 @@ pub(crate) fn users(
         ));
     }
     let title = |what: &str| format!("An order of 2 by users in Redis, {}: {what}", system.label);
-    let axis = "users";
+    let curve = |what: &str, unit, points, promise| Curve {
+        title: title(what),
+        axis: "users",
+        unit,
+        points,
+        promise: Some(promise),
+    };
+    let of_cpu = ("order from 1 to 1,000,000 users in Redis, CPU with Redis", 1.15);
+    let of_commands = ("order from 1 to 1,000,000 users in Redis, commands", 1.05);
     Ok(vec![
-        Curve { title: title("CPU with Redis"), axis, unit: "µs", points: cpu },
-        Curve { title: title("Redis commands"), axis, unit: "commands", points: commands },
+        curve("CPU with Redis", "µs", cpu, of_cpu),
+        curve("Redis commands", "commands", commands, of_commands),
     ])
 }
 

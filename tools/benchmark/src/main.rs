@@ -21,13 +21,11 @@ use crate::plan::{Sample, Session, median};
 use crate::process::{Machine, Meter, Running, free_ports};
 use crate::report::{Figure, Report, Row};
 use crate::system::{Settings, System};
-use crate::workload::HOME;
+use crate::workload::{HOME, ORDER, SHOP_MIX};
 
 /// RPCs of the shop mix per HTTP request, counted in upstream's source and its load's weights.
 const LEGS: f64 = 11.12;
 const ROUND_TRIPS: u32 = 50_000;
-/// The number of systems that answer all pages; two baselines of a single page follow them.
-const SHOPS: usize = 6;
 
 #[derive(Parser)]
 #[command(version, about = "Measures what a request costs")]
@@ -161,45 +159,44 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
     let machine = &session.machine;
     let plain = Settings::from([("REDIS_ADDR".to_owned(), redis_address.clone())]);
     let cached: Settings = plain.clone().into_iter().chain(System::cached()).collect();
-    let systems = vec![
+    // Those that answer all pages, and two baselines of a single page.
+    let shops = [
         System::one(machine, "one process", &plain)?,
         System::one(machine, "one, cached", &cached)?,
         System::ten(machine, "ten, faithful", &plain)?,
         System::ten(machine, "ten, cached", &cached)?,
         System::baseline(machine, "L2", false)?,
         System::baseline(machine, "L2, reduced", true)?,
+    ];
+    let pages = [
         System::page(machine, "plain HTTP", "http", &plain)?,
         System::page(machine, "HTTP and Redis", "http-redis", &plain)?,
     ];
+    let systems: Vec<&System> = shops.iter().chain(&pages).collect();
     let echo = echo(machine)?;
     let idle = idle(&systems, Duration::from_secs(how.idle))?;
     let samples = session.rounds(&systems, how.rounds)?;
-    let page = |index, of: fn(&Sample) -> f64| {
-        let samples = samples.get(&(index, HOME)).into_iter().flatten();
-        median(samples.map(of)).0
-    };
-    let (http, generator) = (page(SHOPS, Sample::cpu), page(SHOPS, |sample| sample.generator));
-    let http_redis = page(SHOPS + 1, |sample| sample.cpu() + sample.redis);
+    let [of_http, of_http_redis] = pages.each_ref().map(|page| samples.of(page, HOME));
+    let middle = |samples: &[Sample], of: fn(&Sample) -> f64| median(samples.iter().map(of)).0;
+    let http = middle(of_http, Sample::cpu);
+    let generator = middle(of_http, |sample| sample.generator);
+    let http_redis = middle(of_http_redis, |sample| sample.cpu() + sample.redis);
     let mut curves = Vec::new();
     if with_growth {
-        curves.extend(growth::cart_lines(&session, &systems[2])?);
-        curves.push(growth::products(&session, &plain, "ten, faithful")?);
-        curves.push(growth::products(&session, &cached, "ten, cached")?);
-        curves.extend(growth::users(&session, &systems[2], &redis_address, how.rounds)?);
+        let [_, _, ten, ..] = &shops;
+        let promise = ("product page from 9 to 10,000 products, cached", 1.2);
+        curves.extend(growth::cart_lines(&session, ten)?);
+        curves.push(growth::products(&session, &plain, "ten, faithful", None)?);
+        curves.push(growth::products(&session, &cached, "ten, cached", Some(promise))?);
+        curves.extend(growth::users(&session, ten, &redis_address, how.rounds)?);
     }
-    let mut figures = Vec::new();
-    for (curve, name, at_most) in [
-        (3, "product page from 9 to 10,000 products, cached", 1.2),
-        (4, "order from 1 to 1,000,000 users in Redis, CPU with Redis", 1.15),
-        (5, "order from 1 to 1,000,000 users in Redis, commands", 1.05),
-    ] {
-        let growth = curves.get(curve).map(growth::Curve::growth);
-        figures.extend(growth.map(|growth| Figure::new(name, growth, at_most)));
-    }
-    let rows = systems.iter().take(SHOPS).enumerate();
-    let rows = rows.map(|(index, system)| report::row(index, system, &samples, idle[index]));
+    let rows = shops.iter().zip(idle).map(|(shop, idle)| report::row(shop, &samples, idle));
     let rows = rows.collect::<anyhow::Result<Vec<Row>>>()?;
-    figures.splice(0..0, self::figures(&rows, http_redis, generator));
+    let mut figures = self::figures(&rows, http_redis, generator);
+    figures.extend(curves.iter().filter_map(|curve| {
+        let (name, at_most) = curve.promise?;
+        Some(Figure::new(name, curve.growth(), at_most))
+    }));
     let notes = vec![
         sizes(&session.machine)?,
         format!(
@@ -238,8 +235,8 @@ fn echo(machine: &Machine) -> anyhow::Result<f64> {
 }
 
 /// Prints the idle CPU of each system, in thousandths of a core.
-fn idle(systems: &[System], duration: Duration) -> anyhow::Result<Vec<f64>> {
-    let all = |systems: &[System]| {
+fn idle(systems: &[&System], duration: Duration) -> anyhow::Result<Vec<f64>> {
+    let all = |systems: &[&System]| {
         systems
             .iter()
             .map(|system| Ok(system.cpu()?.iter().sum()))
@@ -259,16 +256,16 @@ fn idle(systems: &[System], duration: Duration) -> anyhow::Result<Vec<f64>> {
 
 fn figures(rows: &[Row], http_redis: f64, generator: f64) -> Vec<Figure> {
     let [one, one_cached, ten, ten_cached, baseline, reduced] = rows else { return Vec::new() };
-    let cost = |row: &Row, load: usize| row.costs[load].as_ref().map_or(0.0, |cost| cost.cpu);
-    let with_redis = |row: &Row| row.costs[0].as_ref().map_or(0.0, |cost| cost.cpu + cost.redis);
+    let cost = |row: &Row, workload| row.cost(workload).map_or(0.0, |cost| cost.cpu);
+    let with_redis = |row: &Row| row.cost(SHOP_MIX).map_or(0.0, |cost| cost.cpu + cost.redis);
     vec![
-        Figure::new("shop mix, faithful / L2", cost(ten, 0) / cost(baseline, 0), 1.3),
+        Figure::new("shop mix, faithful / L2", cost(ten, SHOP_MIX) / cost(baseline, SHOP_MIX), 1.3),
         Figure::new(
             "shop mix, cached / L2 of the reduced graph",
-            cost(ten_cached, 0) / cost(reduced, 0),
+            cost(ten_cached, SHOP_MIX) / cost(reduced, SHOP_MIX),
             1.5,
         ),
-        Figure::new("order of 2, faithful / L2", cost(ten, 4) / cost(baseline, 4), 1.3),
+        Figure::new("order of 2, faithful / L2", cost(ten, ORDER) / cost(baseline, ORDER), 1.3),
         Figure::new(
             "shop mix, one process / (HTTP and one Redis operation)",
             with_redis(one) / http_redis,
@@ -300,10 +297,10 @@ fn other(
 ) -> anyhow::Result<()> {
     let scratch = tempfile::tempdir()?;
     let session = session(how, scratch.path(), redis.map(Meter::parse).transpose()?)?;
-    let systems = [System::other(label, target, meters)?];
-    let idle = idle(&systems, Duration::from_secs(how.idle))?;
-    let samples = session.rounds(&systems, how.rounds)?;
-    let rows = vec![report::row(0, &systems[0], &samples, idle[0])?];
+    let system = System::other(label, target, meters)?;
+    let idle = idle(&[&system], Duration::from_secs(how.idle))?;
+    let samples = session.rounds(&[&system], how.rounds)?;
+    let rows = vec![report::row(&system, &samples, idle.into_iter().sum())?];
     finish(how, &Report { rows, figures: Vec::new(), curves: Vec::new(), notes: Vec::new() })
 }
 

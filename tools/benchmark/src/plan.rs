@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::process::{Machine, Meter};
 use crate::system::System;
-use crate::workload::WORKLOADS;
+use crate::workload::{WORKLOADS, Workload};
 
 /// One load on one system for a while.
 #[derive(Debug, Clone)]
@@ -34,8 +34,16 @@ impl Sample {
     }
 }
 
-/// Samples by system and load, in the order of both.
-pub(crate) type Samples = BTreeMap<(usize, usize), Vec<Sample>>;
+/// Samples by the label of a system, and by load.
+#[derive(Debug, Default)]
+pub(crate) struct Samples(BTreeMap<(String, Workload), Vec<Sample>>);
+
+impl Samples {
+    /// Returns those of a system under a load; none if it cannot be put under that.
+    pub(crate) fn of(&self, system: &System, workload: Workload) -> &[Sample] {
+        self.0.get(&(system.label.clone(), workload)).map_or(&[], Vec::as_slice)
+    }
+}
 
 /// The shared state of all measurements of one session.
 pub(crate) struct Session {
@@ -48,17 +56,16 @@ pub(crate) struct Session {
 
 impl Session {
     /// All loads on all systems, so many times; every other round goes the other way.
-    pub(crate) fn rounds(&self, systems: &[System], rounds: usize) -> anyhow::Result<Samples> {
-        let mut samples = Samples::new();
+    pub(crate) fn rounds(&self, systems: &[&System], rounds: usize) -> anyhow::Result<Samples> {
+        let mut samples = Samples::default();
         for round in 0..rounds {
-            let mut order: Vec<usize> = (0..systems.len()).collect();
+            let mut order = systems.to_vec();
             if round % 2 == 1 {
                 order.reverse();
             }
-            for (place, workload) in WORKLOADS.iter().enumerate() {
-                for index in &order {
-                    let system = &systems[*index];
-                    if !system.answers(workload) {
+            for workload in WORKLOADS {
+                for system in &order {
+                    if !system.answers(&workload) {
                         continue;
                     }
                     let sample =
@@ -70,7 +77,7 @@ impl Session {
                         system.label,
                         sample.cpu()
                     );
-                    samples.entry((*index, place)).or_default().push(sample);
+                    samples.0.entry((system.label.clone(), workload)).or_default().push(sample);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The table, for a terminal and as a page with plots.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::anyhow;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use crate::growth::Curve;
 use crate::plan::{Sample, Samples, median};
 use crate::system::System;
-use crate::workload::WORKLOADS;
+use crate::workload::{SHOP_MIX, WORKLOADS, Workload};
 
 /// The results of one system.
 pub(crate) struct Row {
@@ -22,8 +23,15 @@ pub(crate) struct Row {
     pub(crate) loaded: f64,
     /// Thousandths of a processor.
     pub(crate) idle: f64,
-    /// By load.
-    pub(crate) costs: Vec<Option<Cost>>,
+    /// By load; none of those that the system cannot be put under.
+    costs: BTreeMap<Workload, Cost>,
+}
+
+impl Row {
+    /// Returns the cost of one unit of a load, if it was measured.
+    pub(crate) fn cost(&self, workload: Workload) -> Option<&Cost> {
+        self.costs.get(&workload)
+    }
 }
 
 /// The cost of one unit of a load on one system: medians.
@@ -67,19 +75,18 @@ impl Figure {
     }
 }
 
-pub(crate) fn row(
-    index: usize,
-    system: &System,
-    samples: &Samples,
-    idle: f64,
-) -> anyhow::Result<Row> {
-    let cost = |load: usize| {
-        let samples = samples.get(&(index, load))?;
+/// Makes the row of a system of what was measured.
+pub(crate) fn row(system: &System, samples: &Samples, idle: f64) -> anyhow::Result<Row> {
+    let cost = |workload: Workload| {
+        let samples = samples.of(system, workload);
+        if samples.is_empty() {
+            return None;
+        }
         let middle = |figure: fn(&Sample) -> f64| median(samples.iter().map(figure));
         let part = |place: usize| median(samples.iter().map(|sample| sample.parts[place])).0;
         let names = system.meters.iter().enumerate();
         let (cpu, spread) = middle(Sample::cpu);
-        Some(Cost {
+        let cost = Cost {
             cpu,
             spread,
             redis: middle(|sample| sample.redis).0,
@@ -88,7 +95,8 @@ pub(crate) fn row(
             p50: middle(|sample| sample.p50).0,
             p99: middle(|sample| sample.p99).0,
             parts: names.map(|(place, (name, _))| (name.clone(), part(place))).collect(),
-        })
+        };
+        Some((workload, cost))
     };
     Ok(Row {
         label: system.label.clone(),
@@ -96,7 +104,7 @@ pub(crate) fn row(
         fresh: system.fresh,
         loaded: system.memory()?,
         idle,
-        costs: (0..WORKLOADS.len()).map(cost).collect(),
+        costs: WORKLOADS.into_iter().filter_map(cost).collect(),
     })
 }
 
@@ -104,10 +112,10 @@ impl Report {
     /// For a terminal; Markdown, so that it can be quoted.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        for (load, workload) in WORKLOADS.iter().enumerate() {
+        for workload in WORKLOADS {
             let _ = writeln!(text, "\n{}: CPU per {}", workload.name, unit(workload.name));
             text.push_str("\n| system | CPU, µs | ± | Redis, µs | per second | p50, ms | p99, ms |\n|---|---|---|---|---|---|---|\n");
-            for (row, cost) in self.costs(load) {
+            for (row, cost) in self.costs(workload) {
                 let _ = writeln!(
                     text,
                     "| {} | {:.1} | {:.0} % | {:.1} | {:.0} | {:.2} | {:.2} |",
@@ -131,7 +139,7 @@ impl Report {
             );
         }
         text.push_str("\nThe shop mix by part, µs of CPU per HTTP request\n\n");
-        for (row, cost) in self.costs(0).filter(|(_, cost)| cost.parts.len() > 1) {
+        for (row, cost) in self.costs(SHOP_MIX).filter(|(_, cost)| cost.parts.len() > 1) {
             let parts: Vec<_> =
                 cost.parts.iter().map(|(name, cpu)| format!("{name} {cpu:.1}")).collect();
             let _ = writeln!(text, "- {}: {}", row.label, parts.join(", "));
@@ -163,22 +171,21 @@ impl Report {
         text
     }
 
-    fn costs(&self, load: usize) -> impl Iterator<Item = (&Row, &Cost)> {
-        self.rows.iter().filter_map(move |row| Some((row, row.costs[load].as_ref()?)))
+    fn costs(&self, workload: Workload) -> impl Iterator<Item = (&Row, &Cost)> {
+        self.rows.iter().filter_map(move |row| Some((row, row.cost(workload)?)))
     }
 
     /// For programs.
     pub(crate) fn json(&self) -> Value {
         let costs = |row: &Row| {
-            let pairs = WORKLOADS.iter().zip(&row.costs).filter_map(|(workload, cost)| {
-                let cost = cost.as_ref()?;
+            let pairs = row.costs.iter().map(|(workload, cost)| {
                 let figures = json!({
                     "cpu_us": cost.cpu, "spread": cost.spread, "redis_us": cost.redis,
                     "generator_us": cost.generator, "per_second": cost.per_second,
                     "p50_ms": cost.p50, "p99_ms": cost.p99,
-                    "parts_us": cost.parts.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+                    "parts_us": cost.parts.iter().cloned().collect::<BTreeMap<_, _>>(),
                 });
-                Some((workload.name.to_owned(), figures))
+                (workload.name.to_owned(), figures)
             });
             Value::Object(pairs.collect())
         };
@@ -205,9 +212,9 @@ impl Report {
     /// A page that needs nothing but itself.
     pub(crate) fn html(&self) -> anyhow::Result<String> {
         let mut plots = Vec::new();
-        for (load, workload) in WORKLOADS.iter().enumerate() {
+        for workload in WORKLOADS {
             let bars: Vec<_> =
-                self.costs(load).map(|(row, cost)| (row.label.clone(), cost.cpu)).collect();
+                self.costs(workload).map(|(row, cost)| (row.label.clone(), cost.cpu)).collect();
             plots.push(bars_plot(
                 &format!("{}: µs of CPU per {}", workload.name, unit(workload.name)),
                 &bars,

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use boutique_proto::services::{SERVICES, ServiceSpec};
 
 use crate::process::{Machine, Meter, Running, first_page, free_ports};
-use crate::workload::{HOME, WORKLOADS, Workload};
+use crate::workload::{HOME, Workload};
 
 /// The `CACHE_TTL` of the cached profile.
 const CACHE_TTL: &str = "10s";
@@ -159,7 +159,7 @@ impl System {
         match (self.addresses.is_empty(), self.is_shop) {
             (false, _) => true,
             (true, true) => !workload.is_grpc,
-            (true, false) => workload.name == WORKLOADS[HOME].name,
+            (true, false) => *workload == HOME,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The loads that are put on each system.
 
 /// A load, and what one unit of it is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
     pub(crate) arguments: &'static str,
@@ -9,18 +9,22 @@ pub(crate) struct Workload {
     pub(crate) is_grpc: bool,
 }
 
-/// The place among the workloads of the page that every system has.
-pub(crate) const HOME: usize = 1;
+/// Upstream's mix of pages.
+pub(crate) const SHOP_MIX: Workload = page("shop mix", "--profile shop");
+/// The page that every system has.
+pub(crate) const HOME: Workload = page("home", "--profile page:home");
+const PRODUCT: Workload = page("product", "--profile page:product");
+const CART: Workload = page("cart of 2", "--profile page:cart --items 2");
+/// Two AddItems and a PlaceOrder.
+pub(crate) const ORDER: Workload = Workload {
+    name: "order of 2, gRPC",
+    arguments: "--profile checkout-grpc --items 2 --refusals 0",
+    is_grpc: true,
+};
 
-/// Eight connections that never wait.
-pub(crate) const WORKLOADS: [Workload; 5] = [
-    Workload { name: "shop mix", arguments: "--profile shop", is_grpc: false },
-    Workload { name: "home", arguments: "--profile page:home", is_grpc: false },
-    Workload { name: "product", arguments: "--profile page:product", is_grpc: false },
-    Workload { name: "cart of 2", arguments: "--profile page:cart --items 2", is_grpc: false },
-    Workload {
-        name: "order of 2, gRPC",
-        arguments: "--profile checkout-grpc --items 2 --refusals 0",
-        is_grpc: true,
-    },
-];
+const fn page(name: &'static str, arguments: &'static str) -> Workload {
+    Workload { name, arguments, is_grpc: false }
+}
+
+/// All of them, each by eight connections that never wait.
+pub(crate) const WORKLOADS: [Workload; 5] = [SHOP_MIX, HOME, PRODUCT, CART, ORDER];
