@@ -44,5 +44,4 @@ pause.addEventListener("click", () => {
 const full = document.getElementById("topology-full");
 full.hidden = !document.fullscreenEnabled;
 full.addEventListener("click", () => picture.requestFullscreen());
-pause.parentElement.hidden = false;
 follow();
