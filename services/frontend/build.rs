@@ -13,8 +13,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=static");
     #[expect(clippy::disallowed_methods, reason = "cargo tells build scripts so")]
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
-    // Paths are relative to what cargo says when the table is compiled, so that a build folder can be moved or kept in a
-    // cache.
     let mut paths = Vec::new();
     collect(Path::new("static"), &mut paths)?;
     let mut files: Vec<File> =
@@ -26,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let drawing = name.strip_suffix(".jpg").map(|name| format!("{name}.svg"));
         let drawing = drawing.and_then(|name| files.iter().find(|file| file.name == name));
         let drawing = drawing.map(|drawing| &drawing.link);
+        // Below folders that cargo names when the table is compiled, so that a build folder can be moved or kept in a cache.
         write!(
             table,
             "Asset {{ path: {name:?}, hash: {hash:?}, link: {link:?}, drawing: {drawing:?}, \

@@ -6,7 +6,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 
-use super::plain::Link;
+use super::plain::Plain;
 
 /// A file below `/static`.
 struct Asset {
@@ -51,18 +51,17 @@ impl Asset {
     }
 }
 
-/// Returns the link to a file below `/static` that may be kept for good, or the plain one where there is no such file.
-pub(crate) fn link<'a>(base_url: &'a str, path: &'static str) -> Link<'a> {
-    match Asset::find(path) {
-        Some(asset) => Link::new(base_url, [asset.link, ""]),
-        None => Link::new(base_url, ["/static/", path]),
-    }
+/// Returns the link to a file that may be kept for good, or the plain one where there is no such file; `path` begins with
+/// `/static/`.
+pub(crate) fn link<'a>(base_url: &'a str, path: &'static str) -> Plain<'a> {
+    let asset = path.strip_prefix("/static/").and_then(Asset::find);
+    Plain::link(base_url, asset.map_or(path, |asset| asset.link))
 }
 
 /// Returns the link to the drawing that a picture of ours was made of.
-pub(crate) fn drawing<'a>(base_url: &'a str, picture: &str) -> Option<Link<'a>> {
+pub(crate) fn drawing<'a>(base_url: &'a str, picture: &str) -> Option<Plain<'a>> {
     let drawing = Asset::find(picture.strip_prefix("/static/")?)?.drawing?;
-    Some(Link::new(base_url, [drawing, ""]))
+    Some(Plain::link(base_url, drawing))
 }
 
 /// Returns the style sheet of all pages.

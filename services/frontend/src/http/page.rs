@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use super::assets;
 use super::failure::Failure;
 use super::notes::{Currencies, Notes, log_partial};
-use super::plain::Link;
+use super::plain::Plain;
 use super::state::Shop;
 use super::visit::Visit;
 use crate::copy::Priced;
@@ -107,12 +107,12 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the `srcset` of a picture of ours that was made of a drawing, which is sharp at any size.
-    pub(crate) fn drawing(&self, picture: &str) -> Option<Link<'_>> {
+    pub(crate) fn drawing(&self, picture: &str) -> Option<Plain<'_>> {
         assets::drawing(self.base_url, picture)
     }
 
-    /// Returns the link to a file below `/static`, which browsers may keep for good.
-    pub(crate) fn asset(&self, path: &'static str) -> Link<'a> {
+    /// Returns the link to a file at a path below `/static/`, which browsers may keep for good.
+    pub(crate) fn asset(&self, path: &'static str) -> Plain<'a> {
         assets::link(self.base_url, path)
     }
 

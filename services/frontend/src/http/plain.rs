@@ -5,40 +5,44 @@ use std::fmt;
 use askama::filters::HtmlSafe;
 use askama::{FastWritable, Values};
 
-/// Text in parts that have nothing to escape in HTML: constants, and the base URL, which is checked when it is read.
+/// Text that has nothing to escape in HTML: a constant, after the base URL where it is a link. That is checked when it is
+/// read.
 #[derive(Clone, Copy)]
-pub(crate) struct Plain<'a, const PARTS: usize = 1>([&'a str; PARTS]);
+pub(crate) struct Plain<'a> {
+    base_url: &'a str,
+    text: &'static str,
+}
 
-impl Plain<'static> {
+impl<'a> Plain<'a> {
     pub(crate) const fn constant(text: &'static str) -> Self {
-        Self([text])
+        Self { base_url: "", text }
     }
 
+    pub(crate) const fn link(base_url: &'a str, path: &'static str) -> Self {
+        Self { base_url, text: path }
+    }
+
+    /// Returns the constant alone.
     pub(crate) const fn as_str(&self) -> &'static str {
-        let Self([text]) = *self;
-        text
+        self.text
+    }
+
+    fn write_to(&self, to: &mut (impl fmt::Write + ?Sized)) -> fmt::Result {
+        to.write_str(self.base_url)?;
+        to.write_str(self.text)
     }
 }
 
-/// A link to a file of ours.
-pub(crate) type Link<'a> = Plain<'a, 3>;
-
-impl<'a> Link<'a> {
-    pub(crate) const fn new(base_url: &'a str, [path, name]: [&'static str; 2]) -> Self {
-        Self([base_url, path, name])
-    }
-}
-
-impl<const PARTS: usize> fmt::Display for Plain<'_, PARTS> {
+impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|part| f.write_str(part))
+        self.write_to(f)
     }
 }
 
-impl<const PARTS: usize> FastWritable for Plain<'_, PARTS> {
+impl FastWritable for Plain<'_> {
     fn write_into(&self, to: &mut dyn fmt::Write, _: &dyn Values) -> askama::Result<()> {
-        Ok(self.0.iter().try_for_each(|part| to.write_str(part))?)
+        Ok(self.write_to(to)?)
     }
 }
 
-impl<const PARTS: usize> HtmlSafe for Plain<'_, PARTS> {}
+impl HtmlSafe for Plain<'_> {}
