@@ -41,7 +41,7 @@ if (cart) {
   const controls = () => [...cart.querySelectorAll(`${lines} :is(a, button, input)`)];
   const status = document.createElement("p");
   status.setAttribute("role", "status");
-  // It takes no room before it says something.
+  // It takes no space while it is empty.
   status.className = "visually-hidden";
   cart.before(status);
   const say = (text, name) => {
@@ -50,8 +50,8 @@ if (cart) {
   };
 
   const show = (page, url) => {
-    const isForm = (page) => page.querySelector("form.cart-checkout-form") !== null;
-    if (!page.querySelector(lines) || isForm(page) !== isForm(document)) {
+    const hasForm = (cart) => cart.querySelector("form.cart-checkout-form") !== null;
+    if (!page.querySelector(lines) || hasForm(page) !== hasForm(document)) {
       location.assign(url);
       return;
     }
@@ -68,13 +68,13 @@ if (cart) {
   // Changes are sent one after another, and the last answer is shown.
   let sent = Promise.resolve();
   let last;
-  const change = async (form) => {
-    const answer = await fetch(form.url, { method: "POST", body: form.fields });
+  const send = async (change) => {
+    const answer = await fetch(change.url, { method: "POST", body: change.fields });
     if (!answer.ok) {
       throw new Error(answer.statusText);
     }
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (form === last) {
+    if (change === last) {
       show(page, answer.url);
     }
   };
@@ -83,16 +83,20 @@ if (cart) {
       return;
     }
     event.preventDefault();
-    const form = { url: event.target.action, fields: new URLSearchParams(new FormData(event.target)) };
+    const change = { url: event.target.action, fields: new URLSearchParams(new FormData(event.target)) };
     // The Enter key changes a field, and then sends its form.
-    if (last && last.url === form.url && `${last.fields}` === `${form.fields}`) {
+    if (last?.url === change.url && `${last.fields}` === `${change.fields}`) {
       return;
     }
-    last = form;
+    last = change;
     sent = sent
-      .then(() => change(form))
+      .then(() => send(change))
       .catch(() => say("The cart could not be changed. Please try again.", "form-alert"))
-      .finally(() => { last = form === last ? undefined : last; });
+      .finally(() => {
+        if (change === last) {
+          last = undefined;
+        }
+      });
   });
   cart.addEventListener("change", (event) => {
     if (event.target.name === "quantity") {
