@@ -6,7 +6,7 @@ use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
 use fantoccini::key::Key;
 use serde_json::json;
 
-use super::{browser, driver, open_shop, says};
+use super::{open_on_a_desk, says};
 
 async fn press(client: &Client, key: Key) -> anyhow::Result<()> {
     let value = char::from(key);
@@ -33,10 +33,7 @@ async fn tab_to(client: &Client, css: &str) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_keyboard_is_enough_to_order() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let (base, _open) = open_shop().await?;
-    let driver = driver(folder.path()).await?;
-    let client = browser(&driver, folder.path(), 1200, false).await?;
+    let (base, client, _open) = open_on_a_desk().await?;
     let shopped = async {
         client.goto(&base).await?;
         tab_to(&client, ".skip-link").await?;

@@ -165,6 +165,16 @@ pub(crate) async fn open_with(mut env: Env) -> anyhow::Result<(String, impl Size
     Ok((format!("http://{}/", open.address().context("no address")?), open))
 }
 
+/// Opens a shop and a browser of the first window, and returns the shop's address and the browser.
+pub(crate) async fn open_on_a_desk() -> anyhow::Result<(String, Client, impl Sized)> {
+    let folder = tempfile::tempdir()?;
+    let (base, shop) = open_shop().await?;
+    let driver = driver(folder.path()).await?;
+    let [(_, width, is_dark), ..] = WINDOWS;
+    let client = browser(&driver, folder.path(), width, is_dark).await?;
+    Ok((base, client, (shop, driver, folder)))
+}
+
 /// On the page of the cart, sends an order that the shop refuses, and the browser does not.
 pub(crate) async fn send_mistake(client: &Client) -> anyhow::Result<()> {
     let mistake = "document.querySelector('.cart-checkout-form').noValidate = true;

@@ -5,7 +5,8 @@ use boutique_service::Env;
 use fantoccini::{Client, Locator};
 
 use super::{
-    WINDOWS, browser, click, driver, look, open_shop, open_with, pictures, says, send_mistake,
+    WINDOWS, browser, click, driver, look, open_on_a_desk, open_shop, open_with, pictures, says,
+    send_mistake,
 };
 
 /// The pages of which there are pictures, in the order in which they are opened.
@@ -91,10 +92,7 @@ async fn a_person_shops_on_a_desk_and_on_a_phone() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn theme_that_is_chosen_stays() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let (base, _open) = open_shop().await?;
-    let driver = driver(folder.path()).await?;
-    let client = browser(&driver, folder.path(), 1200, false).await?;
+    let (base, client, _open) = open_on_a_desk().await?;
     client.goto(&base).await?;
     click(&client, ".theme-switch[aria-label='Dark theme']").await?;
     client.goto(&format!("{base}cart")).await?;
@@ -105,17 +103,15 @@ async fn theme_that_is_chosen_stays() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The text of the page's status message.
+/// The text of the page's status message, which is shown or told to screen readers alone.
 async fn status(client: &Client) -> anyhow::Result<String> {
-    Ok(client.find(Locator::Css("[role=status]")).await?.text().await?)
+    let text = client.find(Locator::Css("[role=status]")).await?.prop("textContent").await?;
+    Ok(text.unwrap_or_default())
 }
 
 #[tokio::test]
 async fn lines_of_the_cart_change_without_another_page() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let (base, _open) = open_shop().await?;
-    let driver = driver(folder.path()).await?;
-    let client = browser(&driver, folder.path(), 1200, false).await?;
+    let (base, client, _open) = open_on_a_desk().await?;
     for product in ["OLJCESPC7Z", "6E92ZMYYFZ"] {
         client.goto(&format!("{base}product/{product}")).await?;
         click(&client, "form[action='/cart'] button").await?;
@@ -150,8 +146,7 @@ async fn lines_of_the_cart_change_without_another_page() -> anyhow::Result<()> {
         field.stepUp(); field.dispatchEvent(new Event('change', { bubbles: true }))";
     client.execute(step, vec![field.into()]).await?;
     says(&client, "Cart (5)").await?;
-    let told = client.execute("return document.querySelector('[role=status]').textContent", vec![]);
-    let told = told.await?.to_string();
+    let told = status(&client).await?;
     anyhow::ensure!(told.contains("Total") && told.contains('$'), "{told}");
     assert_kept().await?;
 
