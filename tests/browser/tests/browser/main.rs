@@ -133,8 +133,20 @@ pub(crate) async fn says(client: &Client, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Insists on every picture, scrolled to where a lazy one is loaded, and keeps a picture of it all.
+/// The largest sum of a page's layout shifts. Chromium's own rounding of a box is below it.
+const MAX_SHIFT: f64 = 0.001;
+
+/// Insists on every picture, scrolled to where a lazy one is loaded, and on a layout that has not moved, and keeps a picture
+/// of it all.
 pub(crate) async fn look(client: &Client, name: &str) -> anyhow::Result<()> {
+    let shift = "
+        const observer = new PerformanceObserver(() => {});
+        observer.observe({ type: 'layout-shift', buffered: true });
+        return observer.takeRecords().filter((shift) => !shift.hadRecentInput)
+          .reduce((sum, shift) => sum + shift.value, 0);";
+    let shift = client.execute(shift, vec![]).await?;
+    let moved = shift.as_f64().is_none_or(|shift| shift >= MAX_SHIFT);
+    anyhow::ensure!(!moved, "the layout of {name} moved by {shift}");
     let broken = "
         const done = arguments[0];
         const pictures = [...document.images];
