@@ -4,8 +4,7 @@ use std::cmp::Ordering;
 
 use super::view::{Edge, Service, View};
 
-/// The services by column, from those that visitors call to those that are called last, so that few curves pass behind
-/// a box. What is in none of them, stores too, is in the last column.
+/// The services by column, from those that visitors call to those that are called last. What is in none of them, stores too, is in the last column.
 const COLUMNS: [&[&str]; 4] = [
     &["frontend"],
     &["recommendationservice", "checkoutservice"],
@@ -25,6 +24,8 @@ const PORT: f64 = 24.0;
 const PORTS: f64 = 100.0;
 /// The width of a curve between two boxes of the same column.
 const DETOUR: f64 = 70.0;
+/// The distance of a curve from the boxes that it passes, at the least. Boxes have more than twice as much between them.
+const CLEARANCE: f64 = 12.0;
 
 /// A view as it is drawn.
 pub(crate) struct Drawing<'a> {
@@ -107,31 +108,67 @@ fn curves<'a>(boxes: &[Placed<'_>], edges: &'a [Edge]) -> Vec<Curve<'a>> {
         let mut callers =
             ends.iter().filter(|(.., callee)| *callee == to).map(|(_, from, _)| from.1);
         let (out, into) = (port(to.1, &mut callees), port(from.1, &mut callers));
-        curve(edge, (from.0, from.1 + out), (to.0, to.1 + into))
+        curve(boxes, edge, (from.0, from.1 + out), (to.0, to.1 + into))
     };
     ends.iter().map(curve).collect()
 }
 
-/// A curve between the sides of two boxes that face each other, or to the left of two in the same column.
-fn curve<'a>(edge: &'a Edge, from: (f64, f64), to: (f64, f64)) -> Curve<'a> {
+/// A curve between the sides of two boxes that face each other, or to the left of two in the same column. It passes
+/// between the boxes of the columns on its way.
+fn curve<'a>(boxes: &[Placed<'_>], edge: &'a Edge, from: (f64, f64), to: (f64, f64)) -> Curve<'a> {
     let (y1, y2) = (from.1 + BOX_HEIGHT / 2.0, to.1 + BOX_HEIGHT / 2.0);
     let (x1, x2) = match from.0.total_cmp(&to.0) {
         Ordering::Less => (from.0 + BOX_WIDTH, to.0),
         Ordering::Equal => (from.0, to.0),
         Ordering::Greater => (from.0, to.0 + BOX_WIDTH),
     };
-    let (bend1, bend2) = if from.0 == to.0 {
-        (x1 - DETOUR, x2 - DETOUR)
+    let (mut start, mut path) = ((x1, y1), format!("M{x1:.0} {y1:.0}"));
+    let mut on_way: Vec<f64> = boxes.iter().map(|placed| placed.x).collect();
+    on_way.retain(|x| *x > from.0.min(to.0) && *x < from.0.max(to.0));
+    on_way.sort_by(|one, other| (one - x1).abs().total_cmp(&(other - x1).abs()));
+    on_way.dedup();
+    for x in on_way {
+        let middle = (x + BOX_WIDTH / 2.0 - x1) / (x2 - x1);
+        let y = between(boxes, x, y1 + (y2 - y1) * middle);
+        let (near, far) = if x1 < x2 { (x, x + BOX_WIDTH) } else { (x + BOX_WIDTH, x) };
+        path += &bend(start, (near, y));
+        path += &format!("H{far:.0}");
+        start = (far, y);
+    }
+    path += &if from.0 == to.0 {
+        let x = x1 - DETOUR;
+        format!("C{x:.0} {y1:.0} {x:.0} {y2:.0} {x2:.0} {y2:.0}")
     } else {
-        (f64::midpoint(x1, x2), f64::midpoint(x1, x2))
+        bend(start, (x2, y2))
     };
+    let detour = if from.0 == to.0 { 0.75 * DETOUR } else { 0.0 };
     let rate = edge.traffic.map_or(0.0, |traffic| traffic.rate);
     Curve {
         edge,
-        path: format!("M{x1:.0} {y1:.0}C{bend1:.0} {y1:.0} {bend2:.0} {y2:.0} {x2:.0} {y2:.0}"),
+        path,
         width: (2.0 + (1.0 + rate).log2()).min(14.0),
-        label: ((x1 + x2 + 3.0 * (bend1 + bend2)) / 8.0, f64::midpoint(y1, y2)),
+        label: (f64::midpoint(start.0, x2) - detour, f64::midpoint(start.1, y2)),
     }
+}
+
+/// The part of a path that leads to a point and is level at both ends.
+fn bend((x1, y1): (f64, f64), (x2, y2): (f64, f64)) -> String {
+    let middle = f64::midpoint(x1, x2);
+    format!("C{middle:.0} {y1:.0} {middle:.0} {y2:.0} {x2:.0} {y2:.0}")
+}
+
+/// The height next to this one at which a line passes between the boxes of the column at `x`.
+fn between(boxes: &[Placed<'_>], x: f64, y: f64) -> f64 {
+    let near = |placed: &&Placed<'_>| {
+        placed.x == x && y > placed.y - CLEARANCE && y < placed.y + BOX_HEIGHT + CLEARANCE
+    };
+    boxes.iter().find(near).map_or(y, |placed| {
+        if y < placed.y + BOX_HEIGHT / 2.0 {
+            placed.y - CLEARANCE
+        } else {
+            placed.y + BOX_HEIGHT + CLEARANCE
+        }
+    })
 }
 
 #[cfg(test)]
@@ -179,6 +216,26 @@ mod tests {
         }
         assert_eq!(drawing.curves.len(), 2);
         assert!(drawing.curves.iter().all(|curve| curve.label.0 > 0.0 && curve.label.0 < WIDTH));
+    }
+
+    #[test]
+    fn curves_pass_between_boxes() {
+        let services: Vec<Service> = COLUMNS.concat().into_iter().map(service).collect();
+        let edges = vec![edge("checkoutservice", "emailservice"), edge("emailservice", "frontend")];
+        let view = View { scope: Scope::Process, services, edges, faults: BTreeSet::new() };
+        let drawing = draw(&view);
+        for x in drawing.boxes.iter().map(|placed| placed.x) {
+            for y in 0..=900 {
+                let y = between(&drawing.boxes, x, f64::from(y));
+                let is_behind = |placed: &Placed<'_>| {
+                    placed.x == x && y > placed.y && y < placed.y + BOX_HEIGHT
+                };
+                assert!(!drawing.boxes.iter().any(is_behind), "{x} {y}");
+            }
+        }
+        let passed: Vec<usize> =
+            drawing.curves.iter().map(|curve| curve.path.matches('H').count()).collect();
+        assert_eq!(passed, [1, 2]);
     }
 
     #[test]
