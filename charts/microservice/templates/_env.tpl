@@ -29,7 +29,7 @@
 {{- range .Values.containerEnvVars }}
 {{- if not (hasKey $overrides .name) }}
 {{- if .service }}
-{{- $entries = append $entries (dict "name" .name "value" (include "microservice.address" (list $ .service))) }}
+{{- $entries = append $entries (dict "name" .name "value" (include "microservice.address" (dict "root" $ "service" .service))) }}
 {{- else }}
 {{- $entries = append $entries . }}
 {{- end }}
@@ -53,11 +53,11 @@ service.namespace={{ .Release.Namespace }},service.version={{ include "boutique.
 {{- end -}}
 
 {{/* The address of a workload: its pods, or its Service where none of them is known; with a mesh, the Service
-     alone. Called with a list: the root, {app, port, podPort}. */}}
+     alone. Called with `root` and `service`: {app, port, podPort}. */}}
 {{- define "microservice.address" -}}
-{{- $service := index . 1 -}}
+{{- $service := .service -}}
 {{- $address := printf "%s:%v" $service.app ($service.port | int) -}}
-{{- $values := (index . 0).Values -}}
+{{- $values := .root.Values -}}
 {{- if and $values.clientLoadBalancing (not $values.mesh) }}
 {{- $address = printf "%s-headless:%v;%s" $service.app ($service.podPort | default $service.port | int) $address -}}
 {{- end }}
@@ -77,20 +77,20 @@ service.namespace={{ .Release.Namespace }},service.version={{ include "boutique.
 {{- end }}
 {{- end -}}
 
-{{/* The value of one plain setting, wherever it is set; called with a list: the root, the name. */}}
+{{/* The value of one plain setting, wherever it is set. Called with `root` and `name`. */}}
 {{- define "microservice.setting" -}}
-{{- $values := (index . 0).Values -}}
-{{- $name := index . 1 -}}
+{{- $values := .root.Values -}}
+{{- $name := .name -}}
 {{- $found := "" -}}
 {{- range $values.containerEnvVars }}{{ if eq .name $name }}{{ $found = .value }}{{ end }}{{ end -}}
 {{- with get $values.extraEnv $name }}{{ $found = . }}{{ end -}}
 {{- $found | default "" -}}
 {{- end -}}
 
-{{/* Something where a setting is set, or may be by what is not known here; called with a list: the root, the name. */}}
+{{/* Something where a setting is set, or may be by what is not known here. Called with `root` and `name`. */}}
 {{- define "microservice.isSet" -}}
-{{- $values := (index . 0).Values -}}
-{{- $name := index . 1 -}}
+{{- $values := .root.Values -}}
+{{- $name := .name -}}
 {{- if or $values.envFrom $values.secretRefs }}unknown{{ end -}}
 {{- range list $name (printf "%s_FILE" $name) }}
 {{- $wanted := . -}}

@@ -1,10 +1,10 @@
 {{/* Probes. Liveness asks the workload alone, never what it depends on; readiness may wait for the first contact with a
      store. Our services answer both by gRPC, under two names: `healthService` is the one for liveness. */}}
 
-{{/* Called with a list: the root, which probe. */}}
+{{/* Called with `root` and the key of a `probe`. */}}
 {{- define "microservice.probe" -}}
-{{- $root := index . 0 -}}
-{{- $which := index . 1 -}}
+{{- $root := .root -}}
+{{- $which := .probe -}}
 {{- $given := get $root.Values $which -}}
 {{- if kindIs "bool" $given }}
 {{- else if $given }}
@@ -27,9 +27,9 @@
 
 {{- define "microservice.ask.grpc" -}}
 grpc:
-  port: {{ (index . 0).Values.containerPort }}
-  {{- if ne (index . 1) "readinessProbe" }}
-  {{- with (index . 0).Values.healthService }}
+  port: {{ .root.Values.containerPort }}
+  {{- if ne .probe "readinessProbe" }}
+  {{- with .root.Values.healthService }}
   service: {{ . }}
   {{- end }}
   {{- end }}
@@ -37,13 +37,13 @@ grpc:
 
 {{/* Upstream's session cookies keep probes out of the visitors. BASE_URL stands before every path. */}}
 {{- define "microservice.ask.http" -}}
-{{- $root := index . 0 -}}
+{{- $root := .root -}}
 httpGet:
-  path: {{ include "microservice.setting" (list $root "BASE_URL") | trimSuffix "/" }}/_healthz
+  path: {{ include "microservice.setting" (dict "root" $root "name" "BASE_URL") | trimSuffix "/" }}/_healthz
   port: {{ $root.Values.containerPort }}
   httpHeaders:
     - name: Cookie
-      value: shop_session-id=x-{{ ternary "liveness" "readiness" (eq (index . 1) "livenessProbe") }}-probe
+      value: shop_session-id=x-{{ ternary "liveness" "readiness" (eq .probe "livenessProbe") }}-probe
 {{- end -}}
 
 {{- define "microservice.ask.auto" -}}
@@ -52,5 +52,5 @@ httpGet:
 
 {{- define "microservice.ask.tcp" -}}
 tcpSocket:
-  port: {{ (index . 0).Values.containerPort }}
+  port: {{ .root.Values.containerPort }}
 {{- end -}}

@@ -4,8 +4,8 @@
 {{- define "microservice.validate" -}}
 {{- if not .Values.validated }}
 {{- $keys := include "microservice.keys" . | fromJson }}
-{{- include "boutique.check.keys" (list .Values $keys "" $keys) }}
-{{- include "boutique.check.null" (list .Values $keys "") }}
+{{- include "boutique.check.keys" (dict "values" .Values "known" $keys "path" "" "all" $keys) }}
+{{- include "boutique.check.null" (dict "values" .Values "known" $keys "path" "") }}
 {{- include "microservice.validate.labels" . }}
 {{- include "microservice.validate.image" . }}
 {{- include "microservice.validate.port" . }}
@@ -20,20 +20,20 @@
 
 {{- define "microservice.validate.labels" -}}
 {{- range list "team" "environment" "partOf" }}
-{{- include "boutique.check.label" (list . (get $.Values .)) }}
+{{- include "boutique.check.label" (dict "key" . "value" (get $.Values .)) }}
 {{- end }}
-{{- include "boutique.check.label" (list "appVersion" (include "boutique.tag" .)) }}
+{{- include "boutique.check.label" (dict "key" "appVersion" "value" (include "boutique.tag" .)) }}
 {{- range list "labels" "podLabels" "nodeSelector" }}
-{{- include "boutique.check.labels" (list . (get $.Values .) true) }}
+{{- include "boutique.check.labels" (dict "key" . "names" (get $.Values .) "areLabels" true) }}
 {{- end }}
 {{- range list "annotations" "podAnnotations" "serviceAnnotations" }}
-{{- include "boutique.check.labels" (list . (get $.Values .) false) }}
+{{- include "boutique.check.labels" (dict "key" . "names" (get $.Values .)) }}
 {{- end }}
 {{- range list "serviceMonitor" "podMonitor" "prometheusRule" "dashboard" }}
-{{- include "boutique.check.labels" (list (printf "%s.labels" .) (get $.Values .).labels true) }}
+{{- include "boutique.check.labels" (dict "key" (printf "%s.labels" .) "names" (get $.Values .).labels "areLabels" true) }}
 {{- end }}
 {{- range list "externalService" "ingress" "httpRoute" "grpcRoute" "serviceAccount" }}
-{{- include "boutique.check.labels" (list (printf "%s.annotations" .) (get $.Values .).annotations false) }}
+{{- include "boutique.check.labels" (dict "key" (printf "%s.annotations" .) "names" (get $.Values .).annotations) }}
 {{- end }}
 {{- end -}}
 
@@ -101,7 +101,7 @@
 {{- fail "strategy.rollingUpdate.maxSurge: with one pod a host (podAntiAffinity hard, or a required affinity) a surge needs a spare host and may wait for ever; give 0, or leave strategy out" }}
 {{- end }}
 {{- $most := ternary .Values.autoscaling.maxReplicas .Values.appReplicas .Values.autoscaling.enabled | int }}
-{{- if and .Values.sharedStore (gt $most 1) (not (include "microservice.isSet" (list . .Values.sharedStore))) }}
+{{- if and .Values.sharedStore (gt $most 1) (not (include "microservice.isSet" (dict "root" . "name" .Values.sharedStore))) }}
 {{- fail (printf "%s: %d pods would each remember something else; set %s to the store that they share, or give 1" (ternary "autoscaling.maxReplicas" "appReplicas" .Values.autoscaling.enabled) $most .Values.sharedStore) }}
 {{- end }}
 {{- $needed := add (int .Values.drainDelaySeconds) (int .Values.drainTimeoutSeconds) }}

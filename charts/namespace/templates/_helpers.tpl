@@ -16,11 +16,11 @@ environment: {{ . }}
 {{- fail "name: required, the namespace to make" }}
 {{- end }}
 {{- $keys := include "namespace.keys" . | fromJson }}
-{{- include "boutique.check.keys" (list .Values $keys "" $keys) }}
-{{- include "boutique.check.null" (list .Values $keys "") }}
-{{- include "boutique.check.label" (list "environment" .Values.environment) }}
-{{- include "boutique.check.labels" (list "labels" .Values.labels true) }}
-{{- include "boutique.check.labels" (list "annotations" .Values.annotations false) }}
+{{- include "boutique.check.keys" (dict "values" .Values "known" $keys "path" "" "all" $keys) }}
+{{- include "boutique.check.null" (dict "values" .Values "known" $keys "path" "") }}
+{{- include "boutique.check.label" (dict "key" "environment" "value" .Values.environment) }}
+{{- include "boutique.check.labels" (dict "key" "labels" "names" .Values.labels "areLabels" true) }}
+{{- include "boutique.check.labels" (dict "key" "annotations" "names" .Values.annotations) }}
 {{- $_ := set .Values "validated" true }}
 {{- end }}
 {{- end -}}

@@ -3,15 +3,15 @@
 {{- define "redis.validate" -}}
 {{- if not .Values.validated }}
 {{- $keys := include "redis.keys" . | fromJson }}
-{{- include "boutique.check.keys" (list .Values $keys "" $keys) }}
-{{- include "boutique.check.null" (list .Values $keys "") }}
+{{- include "boutique.check.keys" (dict "values" .Values "known" $keys "path" "" "all" $keys) }}
+{{- include "boutique.check.null" (dict "values" .Values "known" $keys "path" "") }}
 {{- range list "team" "environment" "partOf" }}
-{{- include "boutique.check.label" (list . (get $.Values .)) }}
+{{- include "boutique.check.label" (dict "key" . "value" (get $.Values .)) }}
 {{- end }}
-{{- include "boutique.check.label" (list "appVersion" (include "boutique.tag" .)) }}
-{{- include "boutique.check.labels" (list "labels" .Values.labels true) }}
-{{- include "boutique.check.labels" (list "nodeSelector" .Values.nodeSelector true) }}
-{{- include "boutique.check.labels" (list "annotations" .Values.annotations false) }}
+{{- include "boutique.check.label" (dict "key" "appVersion" "value" (include "boutique.tag" .)) }}
+{{- include "boutique.check.labels" (dict "key" "labels" "names" .Values.labels "areLabels" true) }}
+{{- include "boutique.check.labels" (dict "key" "nodeSelector" "names" .Values.nodeSelector "areLabels" true) }}
+{{- include "boutique.check.labels" (dict "key" "annotations" "names" .Values.annotations) }}
 {{- if and .Values.persistence.enabled (gt (len .Values.appName) 52) }}
 {{- fail "appName: a StatefulSet's name may have 52 letters, for the labels of its pods; give a shorter one" }}
 {{- end }}
@@ -36,7 +36,7 @@
 {{- define "redis.pod" -}}
 metadata:
   labels:
-    {{- include "boutique.labels" (list . dict) | trim | nindent 4 }}
+    {{- include "boutique.labels" (dict "root" .) | trim | nindent 4 }}
 spec:
   automountServiceAccountToken: false
   enableServiceLinks: false

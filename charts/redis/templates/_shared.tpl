@@ -19,9 +19,9 @@ app: {{ .Values.appName }}
 {{- end -}}
 
 {{/* The labels of a workload, for its pods, too: none changes with the chart, so that pods restart only for what they
-     run. Called with a list: the root, more labels. */}}
+     run. Called with `root` and, optionally, more `labels`. */}}
 {{- define "boutique.labels" -}}
-{{- $root := index . 0 -}}
+{{- $root := .root -}}
 {{- $labels := dict
   "app" $root.Values.appName
   "version" (include "boutique.tag" $root)
@@ -32,25 +32,24 @@ app: {{ .Values.appName }}
   "app.kubernetes.io/version" (include "boutique.tag" $root)
   "app.kubernetes.io/part-of" $root.Values.partOf
 -}}
-{{- range $name, $value := mergeOverwrite $labels $root.Values.labels (index . 1) }}
+{{- range $name, $value := mergeOverwrite $labels $root.Values.labels (.labels | default dict) }}
 {{- if ne (toString $value) "" }}
 {{ $name }}: {{ $value | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* The metadata of an object. Called with a list: the root, the name, more labels, more annotations. */}}
+{{/* The metadata of an object. Called with `root`, `name` and, optionally, more `labels` and `annotations`. */}}
 {{- define "boutique.metadata" -}}
-{{- $root := index . 0 -}}
+{{- $root := .root -}}
 {{- $labels := dict "app.kubernetes.io/managed-by" $root.Release.Service "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version) -}}
-{{- $annotations := deepCopy $root.Values.annotations -}}
-{{- if gt (len .) 2 }}{{ $labels = mergeOverwrite $labels (index . 2) }}{{ end -}}
-{{- if gt (len .) 3 }}{{ $annotations = mergeOverwrite $annotations (index . 3) }}{{ end -}}
+{{- $labels = mergeOverwrite $labels (.labels | default dict) -}}
+{{- $annotations := mergeOverwrite (deepCopy $root.Values.annotations) (.annotations | default dict) -}}
 metadata:
-  name: {{ index . 1 }}
+  name: {{ .name }}
   namespace: {{ $root.Release.Namespace }}
   labels:
-    {{- include "boutique.labels" (list $root $labels) | trim | nindent 4 }}
+    {{- include "boutique.labels" (dict "root" $root "labels" $labels) | trim | nindent 4 }}
   {{- with $annotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
@@ -76,23 +75,22 @@ metadata:
 {{- if hasPrefix "istio" . }}, {port: 15008, protocol: TCP}{{ else if eq . "linkerd" }}, {port: 4143, protocol: TCP}{{ end -}}
 {{- end -}}
 
-{{/* What else a mesh must reach of a pod. Called with a list: the mesh, the pod's port. */}}
+{{/* What else a mesh must reach of a pod. Called with `mesh` and the pod's `port`. */}}
 {{- define "boutique.mesh.ingress" -}}
-{{- $mesh := index . 0 -}}
-{{- if eq $mesh "istio" }}
+{{- if eq .mesh "istio" }}
 # The sidecar's metrics and health; the kubelet's probes come to 15020, too.
 - ports: [{port: 15020, protocol: TCP}, {port: 15021, protocol: TCP}, {port: 15090, protocol: TCP}]
   from: [{namespaceSelector: {}}]
-{{- else if eq $mesh "istio-ambient" }}
+{{- else if eq .mesh "istio-ambient" }}
 # Waypoints, by the label that Istio gives them.
 - ports: [{port: 15008, protocol: TCP}]
   from: [{namespaceSelector: {}, podSelector: {matchExpressions: [{key: gateway.networking.k8s.io/gateway-name, operator: Exists}]}}]
-{{- with index . 1 }}
+{{- with .port }}
 # The kubelet's probes, which ambient mode sends from this address.
 - ports: [{port: {{ . }}, protocol: TCP}]
   from: [{ipBlock: {cidr: 169.254.7.127/32}}]
 {{- end }}
-{{- else if eq $mesh "linkerd" }}
+{{- else if eq .mesh "linkerd" }}
 # The proxy's metrics and health, and its tap.
 - ports: [{port: 4191, protocol: TCP}, {port: 4190, protocol: TCP}]
   from: [{namespaceSelector: {}}]
@@ -116,39 +114,38 @@ metadata:
 {{- end -}}
 
 {{/* Refuses values that the schema cannot, with a sentence: unknown keys, and those whose default was removed by null.
-     Called with a list: the values, what is known of their keys, the path, what is known of all (the chart's `keys`). */}}
+     Called with `values`, the keys `known` of them, their `path`, and `all` known keys (the chart's `keys`). */}}
 {{- define "boutique.check.keys" -}}
-{{- $values := index . 0 -}}
-{{- $known := index . 1 -}}
-{{- $path := index . 2 -}}
-{{- $all := index . 3 -}}
-{{- range $key, $value := $values }}
+{{- $known := .known -}}
+{{- $path := .path -}}
+{{- $all := .all -}}
+{{- range $key, $value := .values }}
 {{- $below := get $known $key | default (get $known "*") }}
 {{- if not (or (hasKey $known $key) (hasKey $known "*")) }}
-{{- include "boutique.refuse.key" (list $key $known $path $all) }}
+{{- include "boutique.refuse.key" (dict "key" $key "known" $known "path" $path "all" $all) }}
 {{- else if and (kindIs "map" $below) (kindIs "map" $value) }}
-{{- include "boutique.check.keys" (list $value $below (printf "%s%s." $path $key) $all) }}
+{{- include "boutique.check.keys" (dict "values" $value "known" $below "path" (printf "%s%s." $path $key) "all" $all) }}
 {{- else if and (kindIs "slice" $below) (kindIs "slice" $value) }}
 {{- range $place, $item := $value }}
 {{- if kindIs "map" $item }}
-{{- include "boutique.check.keys" (list $item (first $below) (printf "%s%s[%d]." $path $key $place) $all) }}
+{{- include "boutique.check.keys" (dict "values" $item "known" (first $below) "path" (printf "%s%s[%d]." $path $key $place) "all" $all) }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* Called with a list: a key that is not known, those that are, the path, what is known of all keys. */}}
+{{/* Called with a `key` that is not known, those `known` beside it, their `path`, and `all` known keys. */}}
 {{- define "boutique.refuse.key" -}}
-{{- $key := index . 0 -}}
-{{- $known := keys (index . 1) | sortAlpha -}}
-{{- $path := index . 2 -}}
+{{- $key := .key -}}
+{{- $known := keys .known | sortAlpha -}}
+{{- $path := .path -}}
 {{- $refused := printf "%s%s: there is no key '%s'%s" $path $key $key (ternary "" (printf " in %s" (trimSuffix "." $path)) (eq $path "")) -}}
 {{- if le (len $known) 4 }}
 {{- fail (printf "%s; there is '%s'" $refused (join "', '" $known)) }}
 {{- end }}
 {{- $sections := list -}}
-{{- range $section, $below := index . 3 }}
+{{- range $section, $below := .all }}
 {{- if and (kindIs "map" $below) (hasKey $below $key) }}{{ $sections = append $sections $section }}{{ end }}
 {{- end }}
 {{- if and (eq (len $sections) 1) (ne $path "") }}
@@ -167,36 +164,37 @@ metadata:
 {{- fail (printf "%s; %s" $refused (ternary "the chart's README lists them" (printf "the nearest one is '%s'" $nearest) (eq $nearest ""))) }}
 {{- end -}}
 
-{{/* Refuses null, which removes a default; but not in what Kubernetes has defaults for. Called with a list: the values, what is known of their keys, the path. */}}
+{{/* Refuses null, which removes a default; but not in what Kubernetes has defaults for. Called with
+     `values`, the keys `known` of them, and their `path`. */}}
 {{- define "boutique.check.null" -}}
-{{- $values := index . 0 -}}
-{{- $path := index . 2 -}}
-{{- range $key, $below := index . 1 }}
+{{- $values := .values -}}
+{{- $path := .path -}}
+{{- range $key, $below := .known }}
 {{- $value := index $values $key }}
 {{- if and (kindIs "invalid" $value) (ne (toString $below) "optional") (ne $key "*") }}
 {{- fail (printf "%s%s: null removes its default; leave the key out, or give it a value" $path $key) }}
 {{- else if and (kindIs "map" $below) (kindIs "map" $value) (not (has $key (list "podSecurityContext" "securityContext" "resources" "strategy" "limits"))) }}
-{{- include "boutique.check.null" (list $value $below (printf "%s%s." $path $key)) }}
+{{- include "boutique.check.null" (dict "values" $value "known" $below "path" (printf "%s%s." $path $key)) }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* Refuses what Kubernetes would refuse as a label. Called with a list: the key, the value. */}}
+{{/* Refuses what Kubernetes would refuse as a label. Called with `key` and `value`. */}}
 {{- define "boutique.check.label" -}}
-{{- if not (regexMatch "^(([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?)$" (index . 1 | toString)) }}
-{{- fail (printf "%s: %q cannot be a label; give at most 63 letters, digits, '-', '_' and '.', the first and the last a letter or a digit" (index . 0) (index . 1 | toString)) }}
+{{- if not (regexMatch "^(([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?)$" (.value | toString)) }}
+{{- fail (printf "%s: %q cannot be a label; give at most 63 letters, digits, '-', '_' and '.', the first and the last a letter or a digit" .key (.value | toString)) }}
 {{- end }}
 {{- end -}}
 
-{{/* Refuses what Kubernetes would refuse as names of labels or annotations. Called with a list: the key, the map, whether
-     its values are labels. */}}
+{{/* Refuses what Kubernetes would refuse as names of labels or annotations. Called with `key`, the map
+     `names` and, where its values must be labels, too, `areLabels`. */}}
 {{- define "boutique.check.labels" -}}
-{{- $key := index . 0 -}}
-{{- $labels := index . 2 -}}
-{{- range $name, $value := index . 1 }}
+{{- $key := .key -}}
+{{- $areLabels := .areLabels -}}
+{{- range $name, $value := .names }}
 {{- if not (regexMatch "^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $name) }}
-{{- fail (printf "%s: %q cannot be the name of %s; give at most 63 letters, digits, '-', '_' and '.', perhaps after a domain and '/'" $key $name (ternary "a label" "an annotation" $labels)) }}
+{{- fail (printf "%s: %q cannot be the name of %s; give at most 63 letters, digits, '-', '_' and '.', perhaps after a domain and '/'" $key $name (ternary "an annotation" "a label" (empty $areLabels))) }}
 {{- end }}
-{{- if $labels }}{{ include "boutique.check.label" (list (printf "%s.%s" $key $name) $value) }}{{ end }}
+{{- if $areLabels }}{{ include "boutique.check.label" (dict "key" (printf "%s.%s" $key $name) "value" $value) }}{{ end }}
 {{- end }}
 {{- end -}}
