@@ -9,7 +9,10 @@ FROM docker.io/library/rust:1.95-bookworm AS build
 ARG BUILD=static
 WORKDIR /src
 COPY . .
-RUN "scripts/$BUILD" /out
+# What was fetched and compiled is kept for the next build.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    "scripts/$BUILD" /out
 
 # hadolint ignore=DL3006
 FROM ${BINARIES} AS binaries
