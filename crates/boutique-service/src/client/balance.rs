@@ -23,8 +23,9 @@ use crate::layers::Request;
 use crate::metrics::PeerMetrics;
 use crate::tls::Tls;
 
-/// The time in which calls count as made together, and the most that do.
-const BURST: Duration = Duration::from_micros(200);
+/// The longest time in which calls count as made together, and the number in flight that no other call joins. Among three
+/// endpoints, 4 ms save a tenth of the CPU time per request that 200 µs take.
+const BURST: Duration = Duration::from_millis(4);
 const MAX_BURST: u32 = 16;
 /// The time that a connection to a preferred endpoint has before the next ones are tried, too.
 const HEAD_START: Duration = Duration::from_millis(50);
@@ -57,11 +58,11 @@ struct Members {
     burst: Option<Burst>,
 }
 
-/// Calls that are made together, as those of a page: they go to one endpoint, in one write.
+/// Calls that are made together, as those of a page: they go to one endpoint while it has calls in flight, because what is
+/// written and read together costs less.
 struct Burst {
     endpoint: Arc<Endpoint>,
     began: Instant,
-    calls_left: u32,
 }
 
 /// A choice among endpoints.
@@ -151,7 +152,7 @@ impl Balance {
             let choice = self.choose_of(&members.tiers, extra_tiers);
             if let Choice::Take(endpoint) = &choice {
                 let (endpoint, began) = (endpoint.clone(), Instant::now());
-                members.burst = Some(Burst { endpoint, began, calls_left: MAX_BURST - 1 });
+                members.burst = Some(Burst { endpoint, began });
             }
             choice
         }
@@ -281,12 +282,12 @@ impl Members {
     }
 
     /// Returns the endpoint of the last call, if this one is made together with it.
-    fn next_of_burst(&mut self) -> Option<Arc<Endpoint>> {
-        let burst = self.burst.as_mut()?;
-        let goes_on =
-            burst.calls_left > 0 && burst.began.elapsed() < BURST && burst.endpoint.is_available();
-        burst.calls_left = burst.calls_left.saturating_sub(1);
-        goes_on.then(|| burst.endpoint.clone())
+    fn next_of_burst(&self) -> Option<Arc<Endpoint>> {
+        let Burst { endpoint, began } = self.burst.as_ref()?;
+        let goes_on = (1..MAX_BURST).contains(&endpoint.pending())
+            && began.elapsed() < BURST
+            && endpoint.is_available();
+        goes_on.then(|| endpoint.clone())
     }
 }
 

@@ -85,6 +85,11 @@ impl Endpoint {
         !self.is_out() && !self.is_suspect.load(Ordering::Relaxed) && self.connection.is_open()
     }
 
+    /// Returns the number of calls in flight.
+    pub(super) fn pending(&self) -> u32 {
+        self.load.pending()
+    }
+
     /// Returns true if it had a connection at any time.
     pub(super) fn was_connected(&self) -> bool {
         self.connection.was_open()
