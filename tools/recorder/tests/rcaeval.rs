@@ -28,13 +28,16 @@ fn suspects(case: &Path) -> anyhow::Result<Vec<String>> {
 fn recorded_cases_are_solved_by_a_baseline_of_rcaeval() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let dir = folder.path().to_str().context("no UTF-8")?;
-    let arguments = |service, kind| {
-        let times = ["dataset", dir, "--normal", "12s", "--faulty", "8s", "--repetitions", "1"];
+    let arguments = |(service, kind, normal, faulty)| {
+        let times = ["dataset", dir, "--normal", normal, "--faulty", faulty, "--repetitions", "1"];
         [&times[..], &["--services", service, "--kinds", kind]].concat()
     };
-    // Of seconds, only faults that show in no other service are told apart: a delay is seen in each caller as well.
-    for (service, kind) in [("productcatalogservice", "mem"), ("adservice", "mem")] {
-        let output = recorder(&arguments(service, kind))?;
+    // A delay is seen in each caller as well, and takes more seconds to be told apart.
+    let cases =
+        [("shippingservice", "delay", "24s", "16s"), ("productcatalogservice", "mem", "12s", "8s")];
+    for recorded in cases {
+        let output = recorder(&arguments(recorded))?;
+        let (service, kind, ..) = recorded;
         ensure!(output.status.success(), "{}", text(&output.stderr));
         let case = folder.path().join(format!("{service}_{kind}/1"));
         let truth = std::fs::read(case.join("ground_truth.json"))?;
@@ -46,7 +49,7 @@ fn recorded_cases_are_solved_by_a_baseline_of_rcaeval() -> anyhow::Result<()> {
     }
     // What is complete is kept.
     let began = std::time::Instant::now();
-    assert!(recorder(&arguments("adservice", "mem"))?.status.success());
+    assert!(recorder(&arguments(cases[0]))?.status.success());
     assert!(began.elapsed().as_secs() < 10);
     Ok(())
 }
