@@ -1,7 +1,8 @@
 //! The trace context of a request as headers, from hop to hop: W3C, B3 and `x-request-id`. What is malformed or longer
 //! than its format allows is dropped, because every call of the request repeats it.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
@@ -16,6 +17,11 @@ const MAX_TRACE_STATE: usize = 512;
 const MAX_BAGGAGE: usize = 8192;
 /// The longest id, in bytes.
 const MAX_ID: usize = 128;
+
+/// The parts of a `traceparent`, which begins with its version.
+const TRACE: Range<usize> = 3..35;
+const SPAN: Range<usize> = 36..52;
+const FLAGS: Range<usize> = 53..55;
 
 /// A header that is passed on. Its name is one of [`HEADERS`].
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +66,16 @@ pub(crate) struct TraceContext(Option<Arc<Parts>>);
 #[derive(Clone, Default)]
 struct Parts {
     received: Vec<(HeaderName, Kind, HeaderValue)>,
-    own: Option<(SpanContext, Formats)>,
+    own: Option<Own>,
+}
+
+/// This service's own span.
+#[derive(Clone)]
+struct Own {
+    span: SpanContext,
+    formats: Formats,
+    /// The span as a `traceparent`, made for the first of the calls below it.
+    trace_parent: OnceLock<HeaderValue>,
 }
 
 impl TraceContext {
@@ -88,7 +103,7 @@ impl TraceContext {
     /// Returns the same trace with `span` as the parent of what follows, written in these formats.
     pub(crate) fn with_span(self, span: SpanContext, formats: Formats) -> Self {
         let mut parts = self.0.unwrap_or_default();
-        Arc::make_mut(&mut parts).own = Some((span, formats));
+        Arc::make_mut(&mut parts).own = Some(Own { span, formats, trace_parent: OnceLock::new() });
         Self(Some(parts))
     }
 
@@ -97,22 +112,22 @@ impl TraceContext {
         let Some(parts) = &self.0 else { return };
         let own = parts.own.as_ref();
         for (name, kind, value) in &parts.received {
-            if own.is_none_or(|(_, formats)| !formats.replace(*kind)) {
+            if own.is_none_or(|own| !own.formats.replace(*kind)) {
                 headers.append(name.clone(), grpc::not_indexed(value.clone()));
             }
         }
-        if let Some((span, formats)) = own {
-            formats.write(span, headers);
+        if let Some(own) = own {
+            own.write_to(headers);
         }
     }
 
     /// Returns the own span, or the one received, as a `traceparent`.
     pub(crate) fn trace_parent(&self) -> Option<String> {
         let parts = self.0.as_ref()?;
-        let Some((span, _)) = &parts.own else {
+        let Some(own) = &parts.own else {
             return parts.get("traceparent").map(str::to_owned);
         };
-        Some(to_trace_parent(span))
+        own.trace_parent().to_str().ok().map(str::to_owned)
     }
 
     /// Returns the span that a `traceparent` names.
@@ -123,8 +138,8 @@ impl TraceContext {
     /// Returns the trace id as hexadecimal digits.
     pub(crate) fn id(&self) -> Option<String> {
         let parts = self.0.as_ref()?;
-        if let Some((span, _)) = &parts.own {
-            return Some(span.trace_id().to_string());
+        if let Some(own) = &parts.own {
+            return Some(own.span.trace_id().to_string());
         }
         // version-traceid-spanid-flags
         let by_w3c = parts.get("traceparent").and_then(|text| text.split('-').nth(1));
@@ -134,20 +149,31 @@ impl TraceContext {
 
     /// Returns the id of this service's own span as hexadecimal digits, if it records one.
     pub(crate) fn span_id(&self) -> Option<String> {
-        let (span, _) = self.0.as_ref()?.own.as_ref()?;
-        Some(span.span_id().to_string())
+        Some(self.own()?.span.span_id().to_string())
     }
 
     /// Returns the id of the trace if this service records it.
     pub(crate) fn sampled_id(&self) -> Option<String> {
-        let (span, _) = self.0.as_ref()?.own.as_ref()?;
+        let span = &self.own()?.span;
         span.is_sampled().then(|| span.trace_id().to_string())
     }
 
     /// Returns true if this process has begun a span of the trace and does not sample it.
     pub(crate) fn is_left_out(&self) -> bool {
-        let own = self.0.as_ref().and_then(|parts| parts.own.as_ref());
-        own.is_some_and(|(span, _)| !span.is_sampled())
+        self.own().is_some_and(|own| !own.span.is_sampled())
+    }
+
+    /// Returns true if the caller does not sample the trace, and says so as `traceparent`.
+    pub(crate) fn is_left_out_by_caller(&self) -> bool {
+        let received = self.0.as_ref().and_then(|parts| parts.get("traceparent"));
+        let flags = received.and_then(|text| text.get(FLAGS));
+        flags
+            .and_then(|flags| u8::from_str_radix(flags, 16).ok())
+            .is_some_and(|flags| flags & 1 == 0)
+    }
+
+    fn own(&self) -> Option<&Own> {
+        self.0.as_ref()?.own.as_ref()
     }
 
     /// Returns `x-request-id`.
@@ -170,7 +196,7 @@ impl TraceContext {
     /// Returns the parent of a new span: the own span, or the caller's in one of these formats.
     pub(crate) fn parent(&self, formats: Formats) -> Context {
         let span = self.0.as_ref().and_then(|parts| match &parts.own {
-            Some((span, _)) => Some(span.clone()),
+            Some(own) => Some(own.span.clone()),
             None => parts.remote_span(formats),
         });
         match span {
@@ -206,11 +232,6 @@ impl Parts {
         let b3_multi = || formats.b3_multi.then(by_b3_multi).flatten();
         w3c.or_else(b3).or_else(b3_multi)
     }
-}
-
-/// Formats a span as a `traceparent`.
-fn to_trace_parent(span: &SpanContext) -> String {
-    format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), u8::from(span.is_sampled()))
 }
 
 fn from_trace_parent(text: &str, state: TraceState) -> Option<SpanContext> {
@@ -266,29 +287,54 @@ impl Formats {
             Kind::Id => false,
         }
     }
+}
 
-    fn write(self, span: &SpanContext, headers: &mut HeaderMap) {
+impl Own {
+    fn write_to(&self, headers: &mut HeaderMap) {
+        let Self { span, formats, .. } = self;
         let (trace, id) = (span.trace_id(), span.span_id());
         let flag = u8::from(span.is_sampled());
+        if formats.trace_context {
+            headers.insert(HeaderName::from_static("traceparent"), self.trace_parent().clone());
+        }
         let mut put = |name: &'static str, value: String| {
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(HeaderName::from_static(name), grpc::not_indexed(value));
             }
         };
-        if self.trace_context {
-            put("traceparent", to_trace_parent(span));
+        if formats.trace_context {
             let state = span.trace_state().header();
             if !state.is_empty() {
                 put("tracestate", state);
             }
         }
-        if self.b3 {
+        if formats.b3 {
             put("b3", format!("{trace}-{id}-{flag}"));
         }
-        if self.b3_multi {
+        if formats.b3_multi {
             put("x-b3-traceid", trace.to_string());
             put("x-b3-spanid", id.to_string());
             put("x-b3-sampled", flag.to_string());
+        }
+    }
+
+    fn trace_parent(&self) -> &HeaderValue {
+        self.trace_parent.get_or_init(|| {
+            let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+            write_hex(&mut text[TRACE], &self.span.trace_id().to_bytes());
+            write_hex(&mut text[SPAN], &self.span.span_id().to_bytes());
+            write_hex(&mut text[FLAGS], &[u8::from(self.span.is_sampled())]);
+            let value = HeaderValue::from_bytes(&text);
+            grpc::not_indexed(value.unwrap_or_else(|_| HeaderValue::from_static("")))
+        })
+    }
+}
+
+/// Writes bytes as hexadecimal digits, two for each.
+fn write_hex(text: &mut [u8], bytes: &[u8]) {
+    for (digits, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        for (digit, value) in digits.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = b"0123456789abcdef"[usize::from(value)];
         }
     }
 }
@@ -335,19 +381,19 @@ fn is_valid(name: &HeaderName, kind: Kind, value: &HeaderValue) -> bool {
 
 /// `version-traceid-spanid-flags`; later versions may have more after it.
 fn is_trace_parent(text: &str) -> bool {
-    let parts: Vec<_> = text.splitn(5, '-').collect();
-    let [version, trace, span, flags, rest @ ..] = parts.as_slice() else { return false };
-    let lower = |text: &str| !text.bytes().any(|b| b.is_ascii_uppercase());
+    let part = |range: Range<usize>| text.get(range).unwrap_or_default();
+    let (version, rest) = (part(0..2), text.get(FLAGS.end..).unwrap_or_default());
     let is_zero = |text: &str| text.bytes().all(|b| b == b'0');
     is_hex(version, 2)
-        && *version != "ff"
-        && (rest.is_empty() || *version != "00")
-        && is_hex(trace, 32)
-        && is_hex(span, 16)
-        && is_hex(flags, 2)
-        && !is_zero(trace)
-        && !is_zero(span)
-        && lower(&text[..55])
+        && version != "ff"
+        && (rest.is_empty() || (version != "00" && rest.starts_with('-')))
+        && [part(2..3), part(35..36), part(52..53)] == ["-"; 3]
+        && is_hex(part(TRACE), 32)
+        && is_hex(part(SPAN), 16)
+        && is_hex(part(FLAGS), 2)
+        && !is_zero(part(TRACE))
+        && !is_zero(part(SPAN))
+        && !text[..FLAGS.end].bytes().any(|b| b.is_ascii_uppercase())
         && text.len() <= MAX_ID
 }
 
@@ -376,7 +422,7 @@ fn is_hex(text: &str, length: usize) -> bool {
 mod tests {
     use super::*;
 
-    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     /// Returns the headers that are passed on of these, sorted.
@@ -405,7 +451,7 @@ mod tests {
             ("b3", "0"),
             ("b3", "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"),
             ("b3", "8448eb211c80319c-b7ad6b7169203331-d-05e3ac9a4f6e3b90"),
-            ("x-b3-traceid", TRACE),
+            ("x-b3-traceid", TRACE_ID),
             ("x-b3-spanid", "B7AD6B7169203331"),
             ("x-b3-parentspanid", "b7ad6b7169203331"),
             ("x-b3-sampled", "true"),
@@ -464,13 +510,13 @@ mod tests {
             ("tracestate", "a=1"),
             ("baggage", "b=2"),
             ("b3", "1"),
-            ("x-b3-traceid", TRACE),
+            ("x-b3-traceid", TRACE_ID),
             ("x-request-id", "r"),
         ] {
             map.insert(name, value.parse().unwrap());
         }
         let span = SpanContext::new(
-            TraceId::from_hex(TRACE).unwrap(),
+            TraceId::from_hex(TRACE_ID).unwrap(),
             SpanId::from_hex("00f067aa0ba902b7").unwrap(),
             TraceFlags::NOT_SAMPLED,
             false,
@@ -493,7 +539,7 @@ mod tests {
             assert!(unknown.is_empty());
             let mut written = HeaderMap::new();
             let context = TraceContext::from_headers(&map).with_span(span.clone(), formats);
-            assert_eq!(context.id().unwrap(), TRACE);
+            assert_eq!(context.id().unwrap(), TRACE_ID);
             context.write_to(&mut written);
             assert!(written[own].is_sensitive(), "HPACK does not keep it");
             assert!(written[own].to_str().unwrap().contains("00f067aa0ba902b7"), "{list}");
@@ -512,7 +558,7 @@ mod tests {
             ("b3", "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0", "b3", Some(false)),
             ("b3", "8448eb211c80319c-b7ad6b7169203331", "tracecontext,b3", Some(true)),
             ("b3", "1", "b3", None),
-            ("x-b3-traceid", TRACE, "b3multi", None),
+            ("x-b3-traceid", TRACE_ID, "b3multi", None),
         ] {
             let mut map = HeaderMap::new();
             map.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());

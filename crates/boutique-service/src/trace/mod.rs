@@ -34,6 +34,8 @@ pub(crate) struct ServiceTracer {
     links: bool,
     /// True if spans that are not sampled are recorded too, because they may fail.
     records_errors: bool,
+    /// True if a trace that its caller does not sample is not sampled here either.
+    obeys: bool,
 }
 
 /// The treatment of a trace that comes from outside the shop: `TRACE_CONTEXT`.
@@ -81,18 +83,22 @@ impl ServiceTracer {
             BatchSpanProcessor::builder(WatchedExporter { exporter, outage: outage.clone() })
                 .build();
         let records_errors = env.flag("TRACE_ERRORS")?.unwrap_or(false);
+        let formats = formats(env);
+        let sampler = sampler(env, strangers != Strangers::Obey, records_errors);
+        let obeys = formats.trace_context && sampler.obeys();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(ErrorsToo(batches))
             .with_resource(Resource::builder().with_service_name(name).build())
-            .with_sampler(sampler(env, strangers != Strangers::Obey, records_errors))
+            .with_sampler(sampler)
             .build();
         Ok(Some(Self {
             tracer: provider.tracer("boutique-service"),
             provider,
-            formats: formats(env),
+            formats,
             outage,
             links: strangers == Strangers::Link,
             records_errors,
+            obeys,
         }))
     }
 
@@ -104,7 +110,8 @@ impl ServiceTracer {
     /// Returns true if spans below `trace` are worth recording now. Where it is not sampled, or the collector takes
     /// none, they only cost time.
     pub(crate) fn is_wanted(&self, trace: &TraceContext) -> bool {
-        (self.records_errors || !trace.is_left_out()) && self.outage.is_worth_it()
+        let is_left_out = || trace.is_left_out() || (self.obeys && trace.is_left_out_by_caller());
+        (self.records_errors || !is_left_out()) && self.outage.is_worth_it()
     }
 
     /// Starts a span below `trace`. Its attributes are up to the caller, who need not make them for a span that is not

@@ -50,6 +50,13 @@ pub(super) struct EdgeSampler {
     records_errors: bool,
 }
 
+impl EdgeSampler {
+    /// Returns true if what a caller does not sample is not sampled.
+    pub(super) fn obeys(&self) -> bool {
+        !self.decides && matches!(self.inner, Sampler::ParentBased(_))
+    }
+}
+
 impl ShouldSample for EdgeSampler {
     fn should_sample(
         &self,
