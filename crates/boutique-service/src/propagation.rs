@@ -551,6 +551,24 @@ mod tests {
     }
 
     #[test]
+    fn caller_that_does_not_sample_is_known_by_its_flags() {
+        for (traceparent, is_left_out) in [
+            (Some(PARENT), false),
+            (Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"), true),
+            (Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02"), true),
+            (Some("nonsense"), false),
+            (None, false),
+        ] {
+            let mut map = HeaderMap::new();
+            if let Some(value) = traceparent {
+                map.insert("traceparent", value.parse().unwrap());
+            }
+            let context = TraceContext::from_headers(&map);
+            assert_eq!(context.is_left_out_by_caller(), is_left_out, "{traceparent:?}");
+        }
+    }
+
+    #[test]
     fn parent_is_read_in_the_formats_that_are_on() {
         for (name, value, list, is_sampled) in [
             ("traceparent", PARENT, "tracecontext", Some(true)),

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use super::view::{Edge, Service, View};
 
-/// The services by column, from those that visitors call to those that are called last. What is in none of them, stores too, is in the last column.
+/// The services by column, from those that visitors call to those that are called last. What is in none of them, stores
+/// too, is in the last column.
 const COLUMNS: [&[&str]; 4] = [
     &["frontend"],
     &["recommendationservice", "checkoutservice"],
