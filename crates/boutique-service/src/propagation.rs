@@ -75,7 +75,7 @@ struct Own {
     span: SpanContext,
     formats: Formats,
     /// The span as a `traceparent`, made for the first of the calls below it.
-    trace_parent: OnceLock<HeaderValue>,
+    trace_parent: OnceLock<Option<HeaderValue>>,
 }
 
 impl TraceContext {
@@ -127,7 +127,7 @@ impl TraceContext {
         let Some(own) = &parts.own else {
             return parts.get("traceparent").map(str::to_owned);
         };
-        own.trace_parent().to_str().ok().map(str::to_owned)
+        own.trace_parent()?.to_str().ok().map(str::to_owned)
     }
 
     /// Returns the span that a `traceparent` names.
@@ -294,39 +294,38 @@ impl Own {
         let Self { span, formats, .. } = self;
         let (trace, id) = (span.trace_id(), span.span_id());
         let flag = u8::from(span.is_sampled());
-        if formats.trace_context {
-            headers.insert(HeaderName::from_static("traceparent"), self.trace_parent().clone());
-        }
-        let mut put = |name: &'static str, value: String| {
-            if let Ok(value) = HeaderValue::try_from(value) {
+        let text = |text: String| HeaderValue::try_from(text).ok();
+        let mut put = |name: &'static str, value: Option<HeaderValue>| {
+            if let Some(value) = value {
                 headers.insert(HeaderName::from_static(name), grpc::not_indexed(value));
             }
         };
         if formats.trace_context {
+            put("traceparent", self.trace_parent().cloned());
             let state = span.trace_state().header();
             if !state.is_empty() {
-                put("tracestate", state);
+                put("tracestate", text(state));
             }
         }
         if formats.b3 {
-            put("b3", format!("{trace}-{id}-{flag}"));
+            put("b3", text(format!("{trace}-{id}-{flag}")));
         }
         if formats.b3_multi {
-            put("x-b3-traceid", trace.to_string());
-            put("x-b3-spanid", id.to_string());
-            put("x-b3-sampled", flag.to_string());
+            put("x-b3-traceid", text(trace.to_string()));
+            put("x-b3-spanid", text(id.to_string()));
+            put("x-b3-sampled", text(flag.to_string()));
         }
     }
 
-    fn trace_parent(&self) -> &HeaderValue {
-        self.trace_parent.get_or_init(|| {
+    fn trace_parent(&self) -> Option<&HeaderValue> {
+        let written = self.trace_parent.get_or_init(|| {
             let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
             write_hex(&mut text[TRACE], &self.span.trace_id().to_bytes());
             write_hex(&mut text[SPAN], &self.span.span_id().to_bytes());
             write_hex(&mut text[FLAGS], &[u8::from(self.span.is_sampled())]);
-            let value = HeaderValue::from_bytes(&text);
-            grpc::not_indexed(value.unwrap_or_else(|_| HeaderValue::from_static("")))
-        })
+            HeaderValue::from_bytes(&text).ok()
+        });
+        written.as_ref()
     }
 }
 
