@@ -172,7 +172,7 @@ pub(crate) const BY_NOBODY: &[(&str, &str)] = &[
     ),
     (
         "target/measured/benchmark measure --target localhost:8080 --label upstream --meter frontend=1234 --meter cartservice=/sys/fs/cgroup/shop/cart --redis-meter 1240",
-        "of somebody's shop; tools/benchmark/tests/run.rs measures one of ours",
+        "it needs another shop that runs; tools/benchmark/tests/run.rs measures one by its address",
     ),
     ("cargo build --release --workspace --bins", "tests run the same programs of a debug build"),
     (

@@ -24,19 +24,12 @@ fn root() -> &'static Path {
 
 /// Every document of the repository.
 fn documents() -> Vec<PathBuf> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("target") && !path.ends_with(".git") {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(root(), &mut found);
-    found
+    boutique_test::files(root(), "md")
+}
+
+/// The commands of all documents.
+fn documented() -> BTreeSet<String> {
+    documents().iter().flat_map(|document| commands(document)).collect()
 }
 
 /// Returns the commands of a document, those in blocks marked `sh`: without comments, each on one line unless it is a loop
@@ -96,8 +89,7 @@ const SCENARIOS: &str = "scripts/scenario";
 
 #[test]
 fn every_command_is_run_or_named_with_the_reason() {
-    let documented: BTreeSet<String> =
-        documents().iter().flat_map(|document| commands(document)).collect();
+    let documented = documented();
     let others = BY_OTHERS.iter().map(|(command, ..)| *command);
     let known: BTreeSet<&str> =
         others.chain(BY_NOBODY.iter().map(|(command, _)| *command)).collect();
@@ -189,10 +181,8 @@ async fn start(command: &str) -> anyhow::Result<(Process, Visitor)> {
 
 #[tokio::test]
 async fn shop_opens_as_the_documents_say() -> anyhow::Result<()> {
-    let documented: BTreeSet<String> =
-        documents().iter().flat_map(|document| commands(document)).collect();
     let mut opened = 0;
-    for command in documented.iter().filter(|command| command.ends_with(SHOP)) {
+    for command in documented().iter().filter(|command| command.ends_with(SHOP)) {
         let (process, mut visitor) = start(command).await?;
         let home = visitor.get("/").await;
         ensure!(home.status == 200, "{command}: {}", home.status);

@@ -35,18 +35,7 @@ fn packages() -> Vec<PathBuf> {
 
 /// Every Rust file of the repository.
 fn sources() -> Vec<PathBuf> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("target") && !path.ends_with(".git") {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(root(), &mut found);
+    let found = boutique_test::files(root(), "rs");
     assert!(found.len() > 60);
     found
 }

@@ -14,6 +14,7 @@ mod visitor;
 
 use std::fmt::Display;
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn};
@@ -27,6 +28,20 @@ pub use crate::prometheus::Prometheus;
 pub use crate::redis_server::RedisServer;
 pub use crate::relay::Relay;
 pub use crate::visitor::{Answer, FORM, Visitor};
+
+/// Returns every file below a folder whose name has this extension, but for those that are built or Git's own.
+pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with(".git") {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|own| own == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
 
 /// Serves `routes` on loopback, and connects to it. Where the process's environment holds the service's address, as in
 /// `CART_SERVICE_ADDR=localhost:7070 cargo test -p cartservice`, the same tests run against whatever listens there, and
