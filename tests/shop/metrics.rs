@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0";
 
@@ -188,6 +189,40 @@ async fn prometheus_has_samples_of_every_documented_metric() -> anyhow::Result<(
     let text = scrape(&ports[9], OPEN_METRICS).await;
     assert!(text.contains("# {trace_id=\""), "no exemplar of a sampled trace: {text}");
     shop.stop().await?;
+    Ok(())
+}
+
+/// A request for which there is no memory is refused before anything is done for it: it is counted as refused, is in no
+/// histogram, and has no log line of its own.
+#[tokio::test]
+async fn requests_without_memory_are_counted() -> anyhow::Result<()> {
+    // Memory for three pages at a time.
+    let limit =
+        [("MEMORY_LIMIT", "1Mi"), ("EXTRA_LATENCY", "500ms"), ("ADMIN_ADDR", "127.0.0.1:0")];
+    let mut shop = Processes::one(&settings(limit)).await?;
+    let ports = shop.admin_addresses().await?;
+    let mut pages = JoinSet::new();
+    for _ in 0..12 {
+        let mut visitor = Visitor::new(shop.visitor.base.clone());
+        pages.spawn(async move {
+            let page = visitor.get("/").await;
+            (page.status.as_u16(), page.header("retry-after").to_owned())
+        });
+    }
+    let answers = pages.join_all().await;
+    let of = |status| answers.iter().filter(|answer| answer.0 == status).count();
+    let (served, refused) = (of(200), of(503));
+    assert!(served >= 3 && refused >= 3 && served + refused == 12, "{answers:?}");
+    assert!(answers.iter().all(|(status, retry)| *status == 200 || retry == "1"), "{answers:?}");
+    let text = scrape(&ports[0], OPEN_METRICS).await;
+    let shed = format!(
+        "server_shed_total{{service_name=\"frontend\",criticality=\"critical\"}} {refused}.0\n"
+    );
+    assert!(text.contains(&shed), "{refused} refused: {text}");
+    assert!(!text.contains("http_response_status_code=\"503\""), "{text}");
+    let said = shop.stop().await?;
+    assert_eq!(said.matches("too many requests for the memory").count(), 1, "{said}");
+    assert!(!said.contains("answered GET with 503"), "{said}");
     Ok(())
 }
 

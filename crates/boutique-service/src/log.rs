@@ -3,6 +3,7 @@
 //! at most every 10 ms.
 
 mod export;
+mod occurrences;
 mod otlp;
 mod writer;
 
@@ -24,6 +25,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub(crate) use self::export::{Lines, on_this_thread as on_exporter_thread};
+pub(crate) use self::occurrences::Occurrences;
 use self::writer::Batched;
 pub(crate) use self::writer::{defer_writes, dropped_lines, flush, on_thread_park};
 use crate::collector;

@@ -114,7 +114,7 @@ impl ServiceMetrics {
             ),
             shed: meter.counter_by(
                 "server.shed",
-                "Requests refused because the service was overloaded",
+                "Requests refused because the service was overloaded or had no memory for them",
                 "criticality",
                 &[
                     Criticality::Sheddable.as_str(),

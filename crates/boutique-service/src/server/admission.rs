@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
 use crate::env::{Env, EnvError};
+use crate::log::Occurrences;
 use crate::memory;
 
 /// The most connections, whatever the memory.
@@ -19,8 +19,6 @@ const MAX_CONNECTIONS: usize = 8192;
 const CONNECTION: usize = 32 * 1024;
 /// Further connections that reach health and nothing else. The oldest gives way to a new one.
 const RESERVE: usize = 32;
-/// The interval between log lines about closed and refused connections.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The bounds of a port's connections.
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +61,8 @@ struct Open {
     next: u64,
     all: HashMap<u64, Entry>,
     reserve: HashMap<u64, CancellationToken>,
-    /// The number closed or refused since the last log line.
-    turned_away: u64,
-    logged: Option<Instant>,
+    /// The connections closed or refused.
+    turned_away: Occurrences,
 }
 
 #[derive(Debug)]
@@ -131,8 +128,13 @@ impl Open {
         let idle = self.all.iter().filter(|(_, entry)| !crowded || of_address(entry));
         let idle = idle.filter_map(|(id, entry)| Some((entry.activity.idle_since()?, *id)));
         let oldest = idle.min().map(|(_, id)| id);
-        self.turned_away += 1;
-        self.log(limits);
+        if let Some(count) = self.turned_away.add() {
+            tracing::warn!(
+                connections.max = limits.max,
+                connections.turned_away = count,
+                "no room for more connections: closing those that are idle",
+            );
+        }
         match oldest.and_then(|id| self.all.remove(&id)) {
             Some(entry) => {
                 entry.evicted.cancel();
@@ -140,19 +142,6 @@ impl Open {
             }
             None => false,
         }
-    }
-
-    fn log(&mut self, limits: ConnectionLimits) {
-        if self.logged.is_some_and(|logged| logged.elapsed() < LOG_INTERVAL) {
-            return;
-        }
-        self.logged = Some(Instant::now());
-        let count = std::mem::take(&mut self.turned_away);
-        tracing::warn!(
-            connections.max = limits.max,
-            connections.turned_away = count,
-            "no room for more connections: closing those that are idle",
-        );
     }
 }
 

@@ -7,13 +7,14 @@ use axum::body::Body;
 use boutique_proto::services::Criticality;
 use boutique_proto::{Handlers, Rpc};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Extensions, Status};
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 use super::budget::{self, Budget, Holding, Metered, Reservation};
-use super::class::Classes;
+use super::class::{Class, Classes};
 use super::reply::{Answer, WireReply};
 use super::router::Router;
 use crate::compression::inflate;
@@ -24,6 +25,7 @@ use crate::layers::{
     AlterableReply, CatchPanicLayer, ContextLayer, DeadlineLayer, FaultLayer, LogLayer,
     MetricsLayer, Protocol, Reply, Request, RequestInfo, TraceLayer, http_status,
 };
+use crate::log::Occurrences;
 use crate::net::Target;
 use crate::overload;
 use crate::timeout::timeout_at;
@@ -44,6 +46,8 @@ pub(crate) struct Endpoint {
     is_http: bool,
     sheds: bool,
     budget: Arc<Budget>,
+    /// The requests that found no memory.
+    refused: Mutex<Occurrences>,
 }
 
 /// The routes that the requests of a connection reach.
@@ -94,6 +98,7 @@ impl Endpoint {
             is_http: router.is_http,
             sheds,
             budget: Budget::of_process(memory),
+            refused: Mutex::default(),
         }
     }
 
@@ -125,34 +130,27 @@ impl Endpoint {
             return Answer::Response(empty(StatusCode::BAD_REQUEST), None);
         }
         let (class, started) = (self.classes.of(&request), Instant::now());
-        // Before the layers, because what a refusal costs is what an overloaded thread has not got.
-        let is_sheddable = self.sheds && !class.is_probe;
-        if is_sheddable && !overload::admits(class.criticality, started) {
-            if let Some(metrics) = &self.context.metrics {
-                metrics.shed(class.criticality);
-            }
-            let refusal = Status::resource_exhausted("overloaded");
-            return Answer::Response(error_response(class.protocol, refusal), None);
-        }
+        let (protocol, kind) = (class.protocol, self.kind(class, request.uri().path()));
+        // A Watch stays, so that it is no probe.
+        let is_probe = class.is_probe && !matches!(kind, Kind::Stream);
+        // Before the layers, because what a refusal costs is what an overloaded process has not got.
+        let admitted = if is_probe {
+            probes.admit(budget::RPC, Criticality::CriticalPlus)
+        } else {
+            self.admit(class, started)
+        };
+        let reservation = match admitted {
+            Ok(reservation) => reservation,
+            Err(refusal) => return Answer::Response(error_response(protocol, refusal), None),
+        };
         let mut info = class.info(&request, started);
         if self.context.faults.as_ref().is_some_and(ServiceFaults::reads_headers) {
             info.user_agent = request.headers().get(header::USER_AGENT).cloned();
             info.metadata = MetadataMap::from_headers(request.headers().clone());
         }
-        let protocol = info.protocol;
-        let (routes, kind) = (self.routes.clone(), self.kind(&info));
-        // A Watch stays, so that it is no probe.
-        let is_probe = info.is_probe && !matches!(kind, Kind::Stream);
-        let admitted = match protocol {
-            _ if is_probe => probes.admit(budget::RPC, Criticality::CriticalPlus),
-            Protocol::Grpc => self.budget.admit(budget::RPC, class.criticality),
-            Protocol::Http => self.budget.admit(budget::PAGE, class.criticality),
-        };
+        let routes = self.routes.clone();
         // Boxed, because the routes' future is large, and moved by the layers.
-        let answer = |request| {
-            let (routes, admitted) = (routes.clone(), admitted.clone());
-            Box::pin(async move { route(routes, kind, request, admitted?).await })
-        };
+        let answer = |request| Box::pin(route(routes.clone(), kind, request, reservation.clone()));
         let answered =
             stack(&self.context, service_fn(answer)).call(Request::new(info, request)).await;
         let response = match answered {
@@ -161,7 +159,34 @@ impl Endpoint {
             Err(status) => error_response(protocol, status),
         };
         // An answer about health is a few bytes.
-        Answer::Response(response, admitted.ok().filter(|_| !is_probe))
+        Answer::Response(response, (!is_probe).then_some(reservation))
+    }
+
+    /// Takes a request on, unless the thread has no time for it or the process no memory.
+    fn admit(&self, class: Class, started: Instant) -> Result<Arc<Reservation>, Status> {
+        let bytes = match class.protocol {
+            Protocol::Grpc => budget::RPC,
+            Protocol::Http => budget::PAGE,
+        };
+        let has_time =
+            !self.sheds || class.is_probe || overload::admits(class.criticality, started);
+        let admitted = if has_time {
+            self.budget.admit(bytes, class.criticality).inspect_err(|_| self.log_spent())
+        } else {
+            Err(Status::resource_exhausted("overloaded"))
+        };
+        if admitted.is_err()
+            && let Some(metrics) = &self.context.metrics
+        {
+            metrics.shed(class.criticality);
+        }
+        admitted
+    }
+
+    fn log_spent(&self) {
+        if let Some(refused) = self.refused.lock().add() {
+            tracing::warn!(refused, "too many requests for the memory: refusing some");
+        }
     }
 
     /// Answers a request from inside the process.
@@ -232,10 +257,9 @@ impl Endpoint {
         grpc::decode(info.rpc(), reply)
     }
 
-    fn kind(&self, info: &RequestInfo) -> Kind {
-        let path = info.path.as_ref();
+    fn kind(&self, class: Class, path: &str) -> Kind {
         let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        match info.protocol {
+        match class.protocol {
             Protocol::Http => Kind::Http,
             Protocol::Grpc if !self.is_http && !self.names.contains(&service) => Kind::Unknown,
             Protocol::Grpc if self.handlers.has(path) || path == super::Check::PATH => Kind::Unary,
