@@ -151,7 +151,7 @@ pub(crate) const BY_NOBODY: &[(&str, &str)] = &[
     ),
     ("scripts/static images/bin", "scripts/test compiles the same into another folder"),
     (
-        "for name in adservice cartservice checkoutservice currencyservice emailservice frontend loadgenerator paymentservice productcatalogservice recommendationservice shippingservice; do\n  tests/cluster/image \"$name:v0.1.0\" \"images/bin/$name\" | tests/cluster/load-image -\ndone",
+        "for name in adservice cartservice checkoutservice currencyservice emailservice frontend loadgenerator paymentservice productcatalogservice recommendationservice shippingservice; do\n  tests/cluster/image \"localhost/$name:v0.1.0\" \"images/bin/$name\" | tests/cluster/load-image -\ndone",
         "tests/delivery/cluster loads the images that tests/delivery/compose made",
     ),
     (

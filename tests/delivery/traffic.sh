@@ -31,7 +31,8 @@ roll() {
   end_buying 0
 }
 
-# Three pods instead of one share the calls of those who called one, and none is lost as two of them go.
+# Three pods instead of one share the calls of those who called one, and none is lost as two of them go. On an idle node
+# each answers a third within a tenth of it; a pod that is slow on a busy one is spared.
 spreads() {
   local log=(deployment/productcatalogservice --containers server)
   shop set env "${log[@]}" RUST_LOG=debug
@@ -40,6 +41,7 @@ spreads() {
   shop scale deployment/productcatalogservice --replicas 3
   shop rollout status deployment/productcatalogservice --timeout 60s
   eventually 15 all_three_called
+  sleep 5 # Until all callers know all three, by names that are kept for five seconds.
   calls >"$work/before"
   eventually 60 enough_calls
   shop scale deployment/productcatalogservice --replicas 1
@@ -47,10 +49,9 @@ spreads() {
   shop set env "${log[@]}" RUST_LOG-
   shop rollout status deployment/productcatalogservice --timeout 60s
   end_buying 0
-  # On a busy node a pod may be slow for a while, and is spared; none is left out.
   join "$work/before" "$work/after" | tee "$work/shares"
   awk '{ calls[NR] = $3 - $2; all += $3 - $2 }
-    END { for (i in calls) if (calls[i] < 0.3 * all / 3) exit 1; exit NR != 3 }' "$work/shares"
+    END { for (i in calls) if (calls[i] < 0.6 * all / 3 || calls[i] > 1.4 * all / 3) exit 1; exit NR != 3 }' "$work/shares"
 }
 # calls: how many calls each pod of the catalog has answered.
 calls() {
@@ -62,7 +63,7 @@ calls() {
 all_three_called() { calls | awk '$2 > 0 { called++ } END { exit called != 3 }'; }
 enough_calls() {
   calls >"$work/after"
-  join "$work/before" "$work/after" | awk '{ all += $3 - $2 } END { exit all < 1500 }'
+  join "$work/before" "$work/after" | awk '{ all += $3 - $2 } END { exit all < 5000 }'
 }
 
 # The oldest of three pods of the catalog is stopped for a while, as by a host that hangs.
