@@ -31,11 +31,8 @@ fn every_alert_has_a_case_and_a_runbook() {
 }
 
 #[test]
-fn profile_of_compose_scrapes_every_service_with_pinned_images() {
+fn profile_of_compose_has_a_valid_prometheus_and_pinned_images() {
     let config = read("observability/compose/prometheus.yaml");
-    for service in SERVICES {
-        assert!(config.contains(&format!("- {}:9464\n", service.name)), "{}", service.name);
-    }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("prometheus.yaml"), config).unwrap();
     std::fs::write(folder.path().join("rules.yaml"), read("observability/rules.yaml")).unwrap();
