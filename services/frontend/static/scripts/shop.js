@@ -59,6 +59,12 @@ if (cart) {
     for (const part of [lines, ".cart-link"]) {
       document.querySelector(part).replaceWith(page.querySelector(part));
     }
+    // The note about what is out comes and goes with it.
+    document.querySelector(".degraded")?.remove();
+    const note = page.querySelector(".degraded");
+    if (note) {
+      document.querySelector(".navbar").before(note);
+    }
     if (place >= 0) {
       controls()[Math.min(place, controls().length - 1)].focus();
     }

@@ -179,8 +179,16 @@ pub(crate) async fn open_with(mut env: Env) -> anyhow::Result<(String, impl Size
 
 /// Opens a shop and a browser of the first window, and returns the shop's address and the browser.
 pub(crate) async fn open_on_a_desk() -> anyhow::Result<(String, Client, impl Sized)> {
+    open_on_a_desk_with(Env::default()).await
+}
+
+/// The same with these settings.
+pub(crate) async fn open_on_a_desk_with(
+    mut env: Env,
+) -> anyhow::Result<(String, Client, impl Sized)> {
     let folder = tempfile::tempdir()?;
-    let (base, shop) = open_shop().await?;
+    env.set("PORT", "0");
+    let (base, shop) = open_with(env).await?;
     let driver = driver(folder.path()).await?;
     let [(_, width, is_dark), ..] = WINDOWS;
     let client = browser(&driver, folder.path(), width, is_dark).await?;

@@ -1,12 +1,13 @@
 //! A person shops: opens the page, chooses a currency, looks at a product, fills the cart, and
 //! orders. Every picture must be there, and nothing may break the security policy.
 
+use anyhow::Context as _;
 use boutique_service::Env;
 use fantoccini::{Client, Locator};
 
 use super::{
-    WINDOWS, browser, click, driver, look, open_on_a_desk, open_shop, open_with, pictures, says,
-    send_mistake,
+    WINDOWS, browser, click, driver, look, open_on_a_desk, open_on_a_desk_with, open_shop,
+    open_with, pictures, says, send_mistake,
 };
 
 /// The pages of which there are pictures, in the order in which they are opened.
@@ -168,6 +169,43 @@ async fn lines_of_the_cart_change_without_another_page() -> anyhow::Result<()> {
     // The last line takes the form with it: another page.
     click(&client, "button[aria-label^=Remove]").await?;
     says(&client, "Your shopping cart is empty!").await?;
+    client.close().await?;
+    Ok(())
+}
+
+/// While a part of the shop is out, a change of the cart shows the note about it, and the next change without it takes the
+/// note away.
+#[tokio::test]
+async fn note_in_the_cart_comes_and_goes_with_its_cause() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let faults = folder.path().join("faults.yaml");
+    let out =
+        "faults: [{name: out, rpc: hipstershop.ShippingService/GetQuote, status: UNAVAILABLE}]";
+    std::fs::write(&faults, "faults: []")?;
+    let env = Env::from([("FAULTS", faults.to_str().context("not UTF-8")?)]);
+    let (base, client, _open) = open_on_a_desk_with(env).await?;
+    client.goto(&format!("{base}product/OLJCESPC7Z")).await?;
+    click(&client, "form[action='/cart'] button").await?;
+    says(&client, "Cart (1)").await?;
+    client.execute("window.isKept = true", vec![]).await?;
+    let mut count = 1;
+    for (description, notes) in [(out, 1), ("faults: []", 0)] {
+        std::fs::write(&faults, description)?;
+        // The file is read again within moments.
+        loop {
+            count += 1;
+            anyhow::ensure!(count < 200, "after {count} changes there are not {notes} notes");
+            let step = "const field = document.querySelector('input[name=quantity]');
+                field.stepUp(); field.dispatchEvent(new Event('change', { bubbles: true }))";
+            client.execute(step, vec![]).await?;
+            says(&client, &format!("Cart ({count})")).await?;
+            if client.find_all(Locator::Css("header > .degraded + .navbar")).await?.len() == notes {
+                break;
+            }
+        }
+    }
+    let kept = client.execute("return window.isKept", vec![]).await?;
+    anyhow::ensure!(kept == serde_json::json!(true), "the page was loaded again");
     client.close().await?;
     Ok(())
 }
