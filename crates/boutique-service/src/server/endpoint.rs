@@ -185,7 +185,11 @@ impl Endpoint {
 
     fn log_spent(&self) {
         if let Some(refused) = self.refused.lock().add() {
-            tracing::warn!(refused, "too many requests for the memory: refusing some");
+            tracing::warn!(
+                service.name = self.context.name,
+                refused,
+                "too many requests for the memory: refusing some"
+            );
         }
     }
 
