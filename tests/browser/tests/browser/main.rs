@@ -142,11 +142,13 @@ pub(crate) async fn look(client: &Client, name: &str) -> anyhow::Result<()> {
     let shift = "
         const observer = new PerformanceObserver(() => {});
         observer.observe({ type: 'layout-shift', buffered: true });
-        return observer.takeRecords().filter((shift) => !shift.hadRecentInput)
-          .reduce((sum, shift) => sum + shift.value, 0);";
+        const shifts = observer.takeRecords().filter((shift) => !shift.hadRecentInput);
+        const sources = shifts.flatMap((shift) => shift.sources.map(({ node, previousRect, currentRect }) =>
+          `${node?.nodeName}.${node?.className} from ${JSON.stringify(previousRect)} to ${JSON.stringify(currentRect)}`));
+        return [shifts.reduce((sum, shift) => sum + shift.value, 0), sources];";
     let shift = client.execute(shift, vec![]).await?;
-    let moved = shift.as_f64().is_none_or(|shift| shift >= MAX_SHIFT);
-    anyhow::ensure!(!moved, "the layout of {name} moved by {shift}");
+    let moved = shift[0].as_f64().is_none_or(|sum| sum >= MAX_SHIFT);
+    anyhow::ensure!(!moved, "the layout of {name} moved: {shift}");
     let broken = "
         const done = arguments[0];
         const pictures = [...document.images];
