@@ -148,9 +148,9 @@ impl Endpoint {
             info.user_agent = request.headers().get(header::USER_AGENT).cloned();
             info.metadata = MetadataMap::from_headers(request.headers().clone());
         }
-        let routes = self.routes.clone();
         // Boxed, because the routes' future is large, and moved by the layers.
-        let answer = |request| Box::pin(route(routes.clone(), kind, request, reservation.clone()));
+        let answer =
+            |request| Box::pin(route(self.routes.clone(), kind, request, reservation.clone()));
         let answered =
             stack(&self.context, service_fn(answer)).call(Request::new(info, request)).await;
         let response = match answered {
