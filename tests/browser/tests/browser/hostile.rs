@@ -55,7 +55,7 @@ async fn names_of_any_length_and_script_keep_the_layout() -> anyhow::Result<()> 
     let file = folder.path().join("catalog.json");
     std::fs::write(&file, catalog.to_string())?;
     let path = file.to_str().unwrap_or_default();
-    let env = Env::from([("PORT", "0"), ("CATALOG_FILE", path), ("READ_TIMEOUT", "10s")]);
+    let env = Env::from([("CATALOG_FILE", path), ("READ_TIMEOUT", "10s")]);
     let (base, _open) = open_with(env).await?;
     let driver = driver(folder.path()).await?;
 

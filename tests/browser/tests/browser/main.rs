@@ -170,11 +170,12 @@ pub(crate) async fn click(client: &Client, css: &str) -> anyhow::Result<()> {
 
 /// Opens a shop in this process, and returns its address, which ends with a slash.
 pub(crate) async fn open_shop() -> anyhow::Result<(String, impl Sized)> {
-    open_with(Env::from([("PORT", "0")])).await
+    open_with(Env::default()).await
 }
 
 /// The same with these settings.
 pub(crate) async fn open_with(mut env: Env) -> anyhow::Result<(String, impl Sized)> {
+    env.set("PORT", "0");
     let open = boutique::open(&mut env, &mut Registry::default()).await?;
     Ok((format!("http://{}/", open.address().context("no address")?), open))
 }
@@ -185,11 +186,8 @@ pub(crate) async fn open_on_a_desk() -> anyhow::Result<(String, Client, impl Siz
 }
 
 /// The same with these settings.
-pub(crate) async fn open_on_a_desk_with(
-    mut env: Env,
-) -> anyhow::Result<(String, Client, impl Sized)> {
+pub(crate) async fn open_on_a_desk_with(env: Env) -> anyhow::Result<(String, Client, impl Sized)> {
     let folder = tempfile::tempdir()?;
-    env.set("PORT", "0");
     let (base, shop) = open_with(env).await?;
     let driver = driver(folder.path()).await?;
     let [(_, width, is_dark), ..] = WINDOWS;

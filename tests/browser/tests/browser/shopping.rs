@@ -104,6 +104,12 @@ async fn theme_that_is_chosen_stays() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A click at the upper arrow of a number's field.
+const STEP_UP: &str = "
+    const field = document.querySelector(arguments[0]);
+    field.stepUp();
+    field.dispatchEvent(new Event('change', { bubbles: true }));";
+
 /// The text of the page's status message, which is shown or told to screen readers alone.
 async fn status(client: &Client) -> anyhow::Result<String> {
     let text = client.find(Locator::Css("[role=status]")).await?.prop("textContent").await?;
@@ -143,9 +149,7 @@ async fn lines_of_the_cart_change_without_another_page() -> anyhow::Result<()> {
     assert_kept().await?;
 
     // A click at its arrow; what a screen reader is told is the total.
-    let step = "const field = document.querySelector(arguments[0]);
-        field.stepUp(); field.dispatchEvent(new Event('change', { bubbles: true }))";
-    client.execute(step, vec![field.into()]).await?;
+    client.execute(STEP_UP, vec![field.into()]).await?;
     says(&client, "Cart (5)").await?;
     let told = status(&client).await?;
     anyhow::ensure!(told.contains("Total") && told.contains('$'), "{told}");
@@ -158,7 +162,7 @@ async fn lines_of_the_cart_change_without_another_page() -> anyhow::Result<()> {
     // Without an answer the page says so, and the next try works.
     let fetch = "window.answering = window.fetch; window.fetch = () => Promise.reject(new Error())";
     client.execute(fetch, vec![]).await?;
-    client.execute(step, vec![field.into()]).await?;
+    client.execute(STEP_UP, vec![field.into()]).await?;
     says(&client, "The cart could not be changed.").await?;
     anyhow::ensure!(status(&client).await?.ends_with("Please try again."));
     client.execute("window.fetch = window.answering", vec![]).await?;
@@ -195,9 +199,7 @@ async fn note_in_the_cart_comes_and_goes_with_its_cause() -> anyhow::Result<()> 
         loop {
             count += 1;
             anyhow::ensure!(count < 200, "after {count} changes there are not {notes} notes");
-            let step = "const field = document.querySelector('input[name=quantity]');
-                field.stepUp(); field.dispatchEvent(new Event('change', { bubbles: true }))";
-            client.execute(step, vec![]).await?;
+            client.execute(STEP_UP, vec!["input[name=quantity]".into()]).await?;
             says(&client, &format!("Cart ({count})")).await?;
             if client.find_all(Locator::Css("header > .degraded + .navbar")).await?.len() == notes {
                 break;
@@ -214,7 +216,6 @@ async fn note_in_the_cart_comes_and_goes_with_its_cause() -> anyhow::Result<()> 
 async fn assistant_has_a_page() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let settings = Env::from([
-        ("PORT", "0"),
         ("ENABLE_ASSISTANT", "1"),
         // Nobody is there.
         ("SHOPPING_ASSISTANT_SERVICE_ADDR", "127.0.0.1:1"),

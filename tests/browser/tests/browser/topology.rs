@@ -87,7 +87,7 @@ async fn watch(client: &Client, base: &str, name: &str) -> anyhow::Result<()> {
 async fn topology_is_watched_on_a_desk_on_a_phone_and_on_a_wall() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let fault = "faults: [{name: slow-shipping, service: shippingservice, delay: 30ms}]";
-    let (base, _open) = open_with(Env::from([("PORT", "0"), ("FAULTS", fault)])).await?;
+    let (base, _open) = open_with(Env::from([("FAULTS", fault)])).await?;
     let driver = driver(folder.path()).await?;
     let buyer = buy(&base);
     for (name, width, is_dark) in WINDOWS {
