@@ -44,6 +44,16 @@ pub(crate) fn admits(criticality: Criticality, now: Instant) -> bool {
     })
 }
 
+/// Counts a request that is refused because this many wait for the thread, so that it is overloaded.
+pub(crate) fn overflow(waiting: u32, criticality: Criticality, now: Instant) {
+    GATE.with(|gate| gate.lock().overflow(waiting, criticality, now));
+}
+
+/// Makes the thread leave out for a while what can be left out, because it refused a request of this criticality.
+pub(crate) fn press(criticality: Criticality, now: Instant) {
+    GATE.with(|gate| gate.lock().press(criticality, now));
+}
+
 /// Returns true if this thread does what can be left out at the expense of requests that matter.
 pub(crate) fn is_overloaded() -> bool {
     GATE.with(|gate| gate.lock().is_pressed(Instant::now()))
@@ -109,7 +119,7 @@ impl Gate {
             && took >= LONGEST
             && thread_time().saturating_sub(round.thread_began) >= LONGEST
         {
-            self.begin_overload(round.admitted, took, now);
+            self.begin_overload(scaled(round.admitted, took), now);
             // What matters most still has room in it.
             round.admitted = self.limit.unwrap_or_default();
         }
@@ -124,11 +134,7 @@ impl Gate {
             round.admitted += 1;
         } else {
             round.is_full = true;
-            self.refused_at = Some(now);
-            if criticality != Criticality::Sheddable {
-                self.pressed_at = Some(now);
-            }
-            self.refused += 1;
+            self.refuse(criticality, now);
         }
         self.round = Some(round);
         has_room
@@ -143,7 +149,9 @@ impl Gate {
             self.behind += took.min(BURST / 3);
             match self.limit {
                 Some(limit) => self.limit = Some(scaled(limit, took).max(limit / 2)),
-                None if self.behind >= BURST => self.begin_overload(round.admitted, took, now),
+                None if self.behind >= BURST => {
+                    self.begin_overload(scaled(round.admitted, took), now);
+                }
                 None => {}
             }
             return;
@@ -163,8 +171,27 @@ impl Gate {
         self.pressed_at.is_some_and(|at| now.saturating_duration_since(at) < PRESSED)
     }
 
-    fn begin_overload(&mut self, admitted: u32, took: Duration, now: Instant) {
-        self.limit = Some(scaled(admitted, took));
+    fn overflow(&mut self, waiting: u32, criticality: Criticality, now: Instant) {
+        if self.limit.is_none() {
+            self.begin_overload(waiting, now);
+        }
+        self.refuse(criticality, now);
+    }
+
+    fn refuse(&mut self, criticality: Criticality, now: Instant) {
+        self.refused_at = Some(now);
+        self.refused += 1;
+        self.press(criticality, now);
+    }
+
+    fn press(&mut self, criticality: Criticality, now: Instant) {
+        if criticality != Criticality::Sheddable {
+            self.pressed_at = Some(now);
+        }
+    }
+
+    fn begin_overload(&mut self, limit: u32, now: Instant) {
+        self.limit = Some(limit);
         self.refused_at = Some(now);
         tracing::warn!("overloaded: refusing requests");
     }

@@ -17,6 +17,7 @@ use super::budget::{self, Budget, Holding, Metered, Reservation};
 use super::class::{Class, Classes};
 use super::reply::{Answer, WireReply};
 use super::router::Router;
+use super::turns::{Turn, turn};
 use crate::compression::inflate;
 use crate::context::ServiceContext;
 use crate::faults::{self, ServiceFaults};
@@ -135,12 +136,13 @@ impl Endpoint {
         let is_probe = class.is_probe && !matches!(kind, Kind::Stream);
         // Before the layers, because what a refusal costs is what an overloaded process has not got.
         let admitted = if is_probe {
-            probes.admit(budget::RPC, Criticality::CriticalPlus)
+            let reservation = probes.admit(budget::RPC, Criticality::CriticalPlus);
+            reservation.map(|reservation| (reservation, None))
         } else {
-            self.admit(class, started)
+            self.admit(class, started).await
         };
-        let reservation = match admitted {
-            Ok(reservation) => reservation,
+        let (reservation, _turn) = match admitted {
+            Ok(admitted) => admitted,
             Err(refusal) => return Answer::Response(error_response(protocol, refusal), None),
         };
         let mut info = class.info(&request, started);
@@ -163,24 +165,42 @@ impl Endpoint {
     }
 
     /// Takes a request on, unless the thread has no time for it or the process no memory.
-    fn admit(&self, class: Class, started: Instant) -> Result<Arc<Reservation>, Status> {
-        let bytes = match class.protocol {
-            Protocol::Grpc => budget::RPC,
-            Protocol::Http => budget::PAGE,
-        };
-        let has_time =
-            !self.sheds || class.is_probe || overload::admits(class.criticality, started);
-        let admitted = if has_time {
-            self.budget.admit(bytes, class.criticality).inspect_err(|_| self.log_spent())
-        } else {
-            Err(Status::resource_exhausted("overloaded"))
-        };
+    async fn admit(
+        &self,
+        class: Class,
+        started: Instant,
+    ) -> Result<(Arc<Reservation>, Option<Turn>), Status> {
+        let admitted = self.try_admit(class, started).await;
         if admitted.is_err()
             && let Some(metrics) = &self.context.metrics
         {
             metrics.shed(class.criticality);
         }
         admitted
+    }
+
+    async fn try_admit(
+        &self,
+        class: Class,
+        started: Instant,
+    ) -> Result<(Arc<Reservation>, Option<Turn>), Status> {
+        let sheds = self.sheds && !class.is_probe;
+        if sheds && !overload::admits(class.criticality, started) {
+            return Err(Status::resource_exhausted("overloaded"));
+        }
+        let (bytes, is_page) = match class.protocol {
+            Protocol::Grpc => (budget::RPC, false),
+            Protocol::Http => (budget::PAGE, true),
+        };
+        let turn = if sheds && is_page { turn(class.criticality, started).await? } else { None };
+        // Only now, because a page that waits for its turn holds little.
+        let reservation = self.budget.admit(bytes, class.criticality).inspect_err(|_| {
+            if sheds {
+                overload::press(class.criticality, started);
+            }
+            self.log_spent();
+        })?;
+        Ok((reservation, turn))
     }
 
     fn log_spent(&self) {

@@ -14,6 +14,7 @@ mod outgoing;
 mod protocol;
 mod reply;
 mod router;
+mod turns;
 
 pub(crate) use accept::accept;
 pub(crate) use admission::ConnectionLimits;
