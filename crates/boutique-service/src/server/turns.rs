@@ -17,8 +17,10 @@ use crate::overload;
 
 /// The pages that a thread makes at a time without time to spare.
 const AT_A_TIME: usize = 32;
+/// The pages that begin without a turn in the first period in which it has time to spare; twice as many in each further.
+const AT_FIRST: u32 = 64;
 /// The most pages that wait for their turn.
-const MAX_WAITING: u32 = 256;
+const MAX_WAITING: u32 = 512;
 /// The time between two looks at the thread's time.
 const PERIOD: Duration = Duration::from_millis(50);
 /// The part of the time that a thread without time to spare is running or ready to run.
@@ -41,7 +43,7 @@ pub(super) async fn turn(criticality: Criticality, now: Instant) -> Result<Optio
     if let Ok(turn) = turns.free.clone().try_acquire_owned() {
         return Ok(Some(turn));
     }
-    if !turns.is_busy(now) {
+    if !turns.has_queue() && turns.begins_another(now) {
         return Ok(None);
     }
     // Boxed, because it is rare.
@@ -66,8 +68,13 @@ impl Turns {
         }
     }
 
-    fn is_busy(&self, now: Instant) -> bool {
-        self.time.lock().is_busy(now)
+    fn has_queue(&self) -> bool {
+        self.waiting.available_permits() < MAX_WAITING as usize
+    }
+
+    /// Counts another page that begins without a turn; returns false if the thread has no time for it.
+    fn begins_another(&self, now: Instant) -> bool {
+        self.time.lock().begins_another(now)
     }
 
     async fn wait(&self, criticality: Criticality) -> Result<Option<Turn>, Status> {
@@ -80,7 +87,7 @@ impl Turns {
             match timeout(PERIOD, &mut turn).await {
                 Ok(turn) => return Ok(turn.ok()),
                 // All that are being made wait for a service.
-                Err(_elapsed) if !self.is_busy(Instant::now()) => return Ok(None),
+                Err(_elapsed) if self.begins_another(Instant::now()) => return Ok(None),
                 Err(_elapsed) => {}
             }
         }
@@ -94,23 +101,34 @@ struct ThreadTime {
     schedstat: Option<File>,
     looked: Instant,
     taken: Duration,
-    is_busy: bool,
+    /// The end of the last period without time to spare.
+    busy_until: Option<Instant>,
+    /// The pages that begin without a turn until the next look.
+    left: u32,
 }
 
 impl ThreadTime {
     fn of_this_thread() -> Self {
         let schedstat = File::open("/proc/thread-self/schedstat").ok();
-        Self { schedstat, looked: Instant::now(), taken: Duration::ZERO, is_busy: false }
+        let (looked, taken) = (Instant::now(), Duration::ZERO);
+        Self { schedstat, looked, taken, busy_until: None, left: u32::MAX }
     }
 
-    fn is_busy(&mut self, now: Instant) -> bool {
+    /// See [`Turns::begins_another`].
+    fn begins_another(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.looked);
         if passed >= PERIOD {
             let taken = self.read().unwrap_or_default();
             let part = taken.saturating_sub(self.taken).as_secs_f64() / passed.as_secs_f64();
-            (self.looked, self.taken, self.is_busy) = (now, taken, part >= BUSY);
+            (self.looked, self.taken) = (now, taken);
+            if part >= BUSY {
+                self.busy_until = Some(now);
+            }
+            self.left = self.busy_until.map_or(u32::MAX, |until| begun_by(now - until));
         }
-        self.is_busy
+        let has_time = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        has_time
     }
 
     /// Reads the time that it has run or was ready to run.
@@ -121,6 +139,13 @@ impl ThreadTime {
         let times = times.split_ascii_whitespace().take(2).map(str::parse::<u64>);
         Some(Duration::from_nanos(times.sum::<Result<u64, _>>().ok()?))
     }
+}
+
+/// The pages that begin without a turn in a period, this long after the last one without time to spare.
+fn begun_by(spare: Duration) -> u32 {
+    let periods = u32::try_from(spare.as_millis() / PERIOD.as_millis()).unwrap_or(u32::MAX);
+    let doubled = periods.checked_sub(1).map(|doublings| 1_u32.checked_shl(doublings));
+    doubled.map_or(0, |factor| AT_FIRST.saturating_mul(factor.unwrap_or(u32::MAX)))
 }
 
 #[cfg(test)]
@@ -147,7 +172,7 @@ mod tests {
         while let Some(turn) = turn_now().await.unwrap() {
             taken.push(turn);
         }
-        while !TURNS.with(|turns| turns.is_busy(Instant::now())) {}
+        while TURNS.with(|turns| turns.begins_another(Instant::now())) {}
         taken
     }
 
@@ -189,5 +214,18 @@ mod tests {
         waiting.pop();
         let mut next = pin!(turn_now());
         assert!(look(&mut next).await.is_pending());
+    }
+    #[test]
+    fn thread_with_time_again_begins_more_from_period_to_period() {
+        let now = Instant::now();
+        let (looked, taken, busy_until) = (now, Duration::ZERO, Some(now));
+        let mut time = ThreadTime { schedstat: None, looked, taken, busy_until, left: 0 };
+        assert!(!time.begins_another(now));
+        for (periods, begun) in [(1, 64), (2, 128), (3, 256), (7, 4096)] {
+            let now = now + periods * PERIOD;
+            assert_eq!((0..10_000).take_while(|_| time.begins_another(now)).count(), begun);
+        }
+        let now = now + 100 * PERIOD;
+        assert!((0..100_000).all(|_| time.begins_another(now)), "it has time for all");
     }
 }
