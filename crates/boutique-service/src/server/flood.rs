@@ -29,10 +29,10 @@ pub(super) enum Guard {
 }
 
 impl Guard {
-    /// Reads what was received next; returns false once it is too much.
-    pub(super) fn allows(&mut self, bytes: &[u8], is_answering: bool) -> bool {
+    /// Reads what was received next, after this many requests began; returns false once it is too much.
+    pub(super) fn allows(&mut self, bytes: &[u8], requests: u64, is_answering: bool) -> bool {
         match self {
-            Self::Http1(guard) => guard.allows(bytes.len(), is_answering),
+            Self::Http1(guard) => guard.allows(bytes.len(), requests, is_answering),
             Self::Http2(guard) => guard.allows(bytes),
         }
     }
@@ -42,18 +42,22 @@ impl Guard {
 #[derive(Debug)]
 pub(super) struct HeaderGuard {
     budget: Arc<Budget>,
+    /// The requests that had begun by the last bytes.
+    requests: u64,
     received: usize,
     header: Option<Reservation>,
 }
 
 impl HeaderGuard {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
-        Self { budget, received: 0, header: None }
+        Self { budget, requests: 0, received: 0, header: None }
     }
 
-    fn allows(&mut self, bytes: usize, is_answering: bool) -> bool {
+    fn allows(&mut self, bytes: usize, requests: u64, is_answering: bool) -> bool {
+        if requests != self.requests {
+            (self.requests, self.received, self.header) = (requests, 0, None);
+        }
         if is_answering {
-            (self.received, self.header) = (0, None);
             return true;
         }
         self.received += bytes;
