@@ -142,7 +142,9 @@ impl FloodGuard {
                 if kind == HEADERS {
                     self.allow(PER_REQUEST);
                 }
-                if !self.is_last || length > SMALL_BLOCK {
+                if self.is_last && length == 0 {
+                    self.block = None;
+                } else if !self.is_last || length > SMALL_BLOCK {
                     let block = self.block.get_or_insert_with(|| self.budget.reserve());
                     return block.take_body(length * HELD).is_ok();
                 }
@@ -220,6 +222,15 @@ mod tests {
         }
         drop(guards.split_off(taken));
         assert!(is_taken(&mut FloodGuard::new(budget)), "all is given back");
+    }
+
+    #[test]
+    fn header_blocks_that_end_with_an_empty_frame_are_given_back() {
+        let (begin, end) = (frame(1, 0, &[0; 16_000]), frame(9, 4, &[]));
+        let mut guard = guard();
+        for block in 0..10_000 {
+            assert!(guard.allows(&begin) && guard.allows(&end), "{block}");
+        }
     }
 
     #[test]
