@@ -21,8 +21,6 @@ pub(super) struct Activity {
     read: AtomicU64,
     /// The value of `read` when the last request ended.
     read_at_rest: AtomicU64,
-    /// The requests that have begun.
-    begun: AtomicU64,
     in_flight: AtomicUsize,
     /// Notified when the peer sends too many frames without requests.
     pub(super) flooded: Notify,
@@ -38,7 +36,6 @@ impl Default for Activity {
             rested: AtomicU64::new(0),
             read: AtomicU64::new(0),
             read_at_rest: AtomicU64::new(0),
-            begun: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             flooded: Notify::new(),
             is_flooded: AtomicBool::new(false),
@@ -50,7 +47,6 @@ impl Default for Activity {
 impl Activity {
     /// Counts a request for as long as the returned value lives.
     pub(super) fn start(self: &Arc<Self>) -> InFlight {
-        self.begun.fetch_add(1, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self.clone())
     }
@@ -123,10 +119,11 @@ impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
         let read = &buffer.filled()[before..];
-        self.activity.read.fetch_add(read.len() as u64, Ordering::Relaxed);
-        let begun = self.activity.begun.load(Ordering::Relaxed);
+        let total =
+            read.len() as u64 + self.activity.read.fetch_add(read.len() as u64, Ordering::Relaxed);
+        let since_answer = total - self.activity.read_at_rest.load(Ordering::Relaxed);
         let is_answering = self.activity.in_flight.load(Ordering::Relaxed) > 0;
-        if !self.guard.allows(read, begun, is_answering) {
+        if !self.guard.allows(read, since_answer, is_answering) {
             self.activity.is_flooded.store(true, Ordering::Relaxed);
             self.activity.flooded.notify_one();
         }

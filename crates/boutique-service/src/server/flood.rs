@@ -29,10 +29,11 @@ pub(super) enum Guard {
 }
 
 impl Guard {
-    /// Reads what was received next, after this many requests began; returns false once it is too much.
-    pub(super) fn allows(&mut self, bytes: &[u8], requests: u64, is_answering: bool) -> bool {
+    /// Reads what was received next, the last of so many bytes since a request was answered; returns false once it is too
+    /// much.
+    pub(super) fn allows(&mut self, bytes: &[u8], since_answer: u64, is_answering: bool) -> bool {
         match self {
-            Self::Http1(guard) => guard.allows(bytes.len(), requests, is_answering),
+            Self::Http1(guard) => guard.allows(bytes.len(), since_answer, is_answering),
             Self::Http2(guard) => guard.allows(bytes),
         }
     }
@@ -42,26 +43,19 @@ impl Guard {
 #[derive(Debug)]
 pub(super) struct HeaderGuard {
     budget: Arc<Budget>,
-    /// The requests that had begun by the last bytes.
-    requests: u64,
-    received: usize,
     header: Option<Reservation>,
 }
 
 impl HeaderGuard {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
-        Self { budget, requests: 0, received: 0, header: None }
+        Self { budget, header: None }
     }
 
-    fn allows(&mut self, bytes: usize, requests: u64, is_answering: bool) -> bool {
-        if requests != self.requests {
-            (self.requests, self.received, self.header) = (requests, 0, None);
+    fn allows(&mut self, bytes: usize, since_answer: u64, is_answering: bool) -> bool {
+        if is_answering || since_answer == bytes as u64 {
+            self.header = None;
         }
-        if is_answering {
-            return true;
-        }
-        self.received += bytes;
-        if self.received <= SMALL_BLOCK {
+        if is_answering || since_answer <= SMALL_BLOCK as u64 {
             return true;
         }
         let header = self.header.get_or_insert_with(|| self.budget.reserve());
