@@ -110,15 +110,15 @@ struct ThreadTime {
 impl ThreadTime {
     fn of_this_thread() -> Self {
         let schedstat = File::open("/proc/thread-self/schedstat").ok();
-        let (looked, taken) = (Instant::now(), Duration::ZERO);
-        Self { schedstat, looked, taken, busy_until: None, left: u32::MAX }
+        let taken = schedstat.as_ref().and_then(read).unwrap_or_default();
+        Self { schedstat, looked: Instant::now(), taken, busy_until: None, left: u32::MAX }
     }
 
     /// See [`Turns::begins_another`].
     fn begins_another(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.looked);
         if passed >= PERIOD {
-            let taken = self.read().unwrap_or_default();
+            let taken = self.schedstat.as_ref().and_then(read).unwrap_or_default();
             let part = taken.saturating_sub(self.taken).as_secs_f64() / passed.as_secs_f64();
             (self.looked, self.taken) = (now, taken);
             if part >= BUSY {
@@ -130,15 +130,15 @@ impl ThreadTime {
         self.left = self.left.saturating_sub(1);
         has_time
     }
+}
 
-    /// Reads the time that it has run or was ready to run.
-    fn read(&self) -> Option<Duration> {
-        let mut buffer = [0; 64];
-        let length = self.schedstat.as_ref()?.read_at(&mut buffer, 0).ok()?;
-        let times = std::str::from_utf8(&buffer[..length]).ok()?;
-        let times = times.split_ascii_whitespace().take(2).map(str::parse::<u64>);
-        Some(Duration::from_nanos(times.sum::<Result<u64, _>>().ok()?))
-    }
+/// Reads the time that a thread has run or was ready to run.
+fn read(schedstat: &File) -> Option<Duration> {
+    let mut buffer = [0; 64];
+    let length = schedstat.read_at(&mut buffer, 0).ok()?;
+    let times = std::str::from_utf8(&buffer[..length]).ok()?;
+    let times = times.split_ascii_whitespace().take(2).map(str::parse::<u64>);
+    Some(Duration::from_nanos(times.sum::<Result<u64, _>>().ok()?))
 }
 
 /// The pages that begin without a turn in a period, this long after the last one without time to spare.
@@ -215,6 +215,15 @@ mod tests {
         let mut next = pin!(turn_now());
         assert!(look(&mut next).await.is_pending());
     }
+    #[test]
+    fn work_before_the_first_look_does_not_count() {
+        let began = Instant::now();
+        while began.elapsed() < 10 * PERIOD {}
+        let mut time = ThreadTime::of_this_thread();
+        let now = time.looked + 8 * PERIOD;
+        assert!(time.begins_another(now));
+    }
+
     #[test]
     fn thread_with_time_again_begins_more_from_period_to_period() {
         let now = Instant::now();
