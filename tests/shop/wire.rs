@@ -335,9 +335,8 @@ async fn no_random_message_finds_a_panic() -> anyhow::Result<()> {
 async fn requests_of_a_kept_connection_hold_nothing_once_answered() -> anyhow::Result<()> {
     // A budget of 256 KiB, for all requests of the process.
     let env = Env::from([("MEMORY_LIMIT", "1Mi")]);
-    let (visitor, _shop, ..) = open(&env).await?;
-    let web = visitor.base.trim_start_matches("http://").to_owned();
-    let mut stream = TcpStream::connect(&web).await?;
+    let (mut visitor, _shop, ..) = open(&env).await?;
+    let mut stream = TcpStream::connect(visitor.base.trim_start_matches("http://")).await?;
     let padding = "x".repeat(2000);
     let request = format!("GET /_healthz HTTP/1.1\r\nhost: x\r\nx-padding: {padding}\r\n\r\n");
     let mut received = vec![0; 4096];
@@ -347,7 +346,6 @@ async fn requests_of_a_kept_connection_hold_nothing_once_answered() -> anyhow::R
         let answer = String::from_utf8_lossy(&received[..count]);
         assert!(answer.starts_with("HTTP/1.1 200 "), "request {number}: {answer}");
     }
-    let page = boutique_test::Visitor::new(visitor.base).get("/").await;
-    assert_eq!(page.status, 200);
+    assert_eq!(visitor.get("/").await.status, 200);
     Ok(())
 }

@@ -9,6 +9,7 @@ use boutique_proto::services::Criticality;
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
+use tonic::Status;
 
 /// The longest round that is no sign of overload. A page takes several rounds.
 const TARGET: Duration = Duration::from_millis(20);
@@ -42,6 +43,11 @@ pub(crate) fn admits(criticality: Criticality, now: Instant) -> bool {
         }
         open.admit(criticality, now, thread_time)
     })
+}
+
+/// The answer to what an overloaded thread does not take on.
+pub(crate) fn refusal() -> Status {
+    Status::resource_exhausted("overloaded")
 }
 
 /// Counts a request that is refused because this many wait for the thread, so that it is overloaded.

@@ -70,7 +70,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().inner.as_pin_mut() {
             Some(inner) => inner.poll(cx),
-            None => Poll::Ready(Err(Status::resource_exhausted("overloaded"))),
+            None => Poll::Ready(Err(overload::refusal())),
         }
     }
 }

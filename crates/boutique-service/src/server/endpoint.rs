@@ -51,6 +51,9 @@ pub(crate) struct Endpoint {
     refused: Mutex<Occurrences>,
 }
 
+/// The share of memory of a request that is being answered, and its turn.
+type Admitted = (Arc<Reservation>, Option<Turn>);
+
 /// The routes that the requests of a connection reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
@@ -165,11 +168,7 @@ impl Endpoint {
     }
 
     /// Takes a request on, unless the thread has no time for it or the process no memory.
-    async fn admit(
-        &self,
-        class: Class,
-        started: Instant,
-    ) -> Result<(Arc<Reservation>, Option<Turn>), Status> {
+    async fn admit(&self, class: Class, started: Instant) -> Result<Admitted, Status> {
         let admitted = self.try_admit(class, started).await;
         if admitted.is_err()
             && let Some(metrics) = &self.context.metrics
@@ -179,14 +178,10 @@ impl Endpoint {
         admitted
     }
 
-    async fn try_admit(
-        &self,
-        class: Class,
-        started: Instant,
-    ) -> Result<(Arc<Reservation>, Option<Turn>), Status> {
+    async fn try_admit(&self, class: Class, started: Instant) -> Result<Admitted, Status> {
         let sheds = self.sheds && !class.is_probe;
         if sheds && !overload::admits(class.criticality, started) {
-            return Err(Status::resource_exhausted("overloaded"));
+            return Err(overload::refusal());
         }
         let (bytes, is_page) = match class.protocol {
             Protocol::Grpc => (budget::RPC, false),

@@ -54,18 +54,14 @@ pub(super) async fn turn(criticality: Criticality, now: Instant) -> Result<Optio
 #[derive(Debug)]
 struct Turns {
     free: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    waiting: Semaphore,
     time: Mutex<ThreadTime>,
 }
 
 impl Turns {
     fn new(time: ThreadTime) -> Self {
         let free = Arc::new(Semaphore::new(AT_A_TIME));
-        Self {
-            free,
-            waiting: Arc::new(Semaphore::new(MAX_WAITING as usize)),
-            time: Mutex::new(time),
-        }
+        Self { free, waiting: Semaphore::new(MAX_WAITING as usize), time: Mutex::new(time) }
     }
 
     fn has_queue(&self) -> bool {
@@ -80,7 +76,7 @@ impl Turns {
     async fn wait(&self, criticality: Criticality) -> Result<Option<Turn>, Status> {
         let Ok(_place) = self.waiting.try_acquire() else {
             overload::overflow(MAX_WAITING, criticality, Instant::now());
-            return Err(Status::resource_exhausted("overloaded"));
+            return Err(overload::refusal());
         };
         let mut turn = pin!(self.free.clone().acquire_owned());
         loop {
@@ -143,9 +139,12 @@ fn read(schedstat: &File) -> Option<Duration> {
 
 /// The pages that begin without a turn in a period, this long after the last one without time to spare.
 fn begun_by(spare: Duration) -> u32 {
+    // Soon they are more than can come.
     let periods = u32::try_from(spare.as_millis() / PERIOD.as_millis()).unwrap_or(u32::MAX);
-    let doubled = periods.checked_sub(1).map(|doublings| 1_u32.checked_shl(doublings));
-    doubled.map_or(0, |factor| AT_FIRST.saturating_mul(factor.unwrap_or(u32::MAX)))
+    match periods.min(20) {
+        0 => 0,
+        periods => AT_FIRST << (periods - 1),
+    }
 }
 
 #[cfg(test)]
