@@ -36,7 +36,13 @@ impl Shop {
         routes: impl AsyncFnOnce(&Env, &Registry) -> anyhow::Result<Router>,
     ) -> anyhow::Result<()> {
         let router = routes(env, registry).await?;
-        self.running.push(spawn_inproc(spec, env, registry, router).await?);
+        // The others are called from within this process.
+        let is_for_browsers = spec.methods.is_empty();
+        self.running.push(if is_for_browsers {
+            spawn(spec, env, registry, router).await?
+        } else {
+            spawn_inproc(spec, env, registry, router).await?
+        });
         Ok(())
     }
 }
@@ -54,17 +60,12 @@ pub async fn open(env: &mut Env, registry: &mut Registry) -> anyhow::Result<Shop
     // One name for all ten would make their spans indistinguishable.
     env.set("OTEL_SERVICE_NAME", "");
     let mut shop = Shop { running: Vec::new() };
-    let (e, r) = (env, registry);
-    shop.start(e, r, adservice::SERVICE, adservice::routes).await?;
-    shop.start(e, r, cartservice::SERVICE, cartservice::routes).await?;
-    shop.start(e, r, currencyservice::SERVICE, currencyservice::routes).await?;
-    shop.start(e, r, emailservice::SERVICE, emailservice::routes).await?;
-    shop.start(e, r, paymentservice::SERVICE, paymentservice::routes).await?;
-    shop.start(e, r, productcatalogservice::SERVICE, productcatalogservice::routes).await?;
-    shop.start(e, r, shippingservice::SERVICE, shippingservice::routes).await?;
-    shop.start(e, r, recommendationservice::SERVICE, recommendationservice::routes).await?;
-    shop.start(e, r, checkoutservice::SERVICE, checkoutservice::routes).await?;
-    let web = frontend::routes(e, r).await?;
-    shop.running.push(spawn(frontend::SERVICE, e, r, web).await?);
+    // One call of `start` for each service.
+    macro_rules! start {
+        ($($service:ident: $row:ident,)*) => {
+            $(shop.start(env, registry, $service::SERVICE, $service::routes).await?;)*
+        };
+    }
+    boutique_proto::each_service!(start);
     Ok(shop)
 }

@@ -1,6 +1,7 @@
-//! Generates messages, clients and servers from `proto/`, without `protoc`.
+//! Generates messages, clients and servers from `proto/` and from the `proto` folders of services, without `protoc`.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use heck::ToSnakeCase as _;
 use prost::Message as _;
@@ -10,12 +11,16 @@ use prost_build::{Service, ServiceGenerator};
 const UPSTREAM: &str = "hipstershop";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folders = folders()?;
     let mut files = Vec::new();
-    for entry in std::fs::read_dir("../../proto")? {
-        files.push(entry?.path());
+    for folder in &folders {
+        println!("cargo:rerun-if-changed={}", folder.display());
+        for entry in std::fs::read_dir(folder)? {
+            files.push(entry?.path());
+        }
     }
     files.sort();
-    let descriptors = protox::compile(files, ["../../proto"])?;
+    let descriptors = protox::compile(files, folders)?;
     #[expect(clippy::disallowed_methods, reason = "cargo tells build scripts so")]
     let out_dir = std::env::var("OUT_DIR")?;
     std::fs::write(format!("{out_dir}/descriptors.bin"), descriptors.encode_to_vec())?;
@@ -30,8 +35,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .out_dir(own)
         .extern_path(format!(".{UPSTREAM}"), "crate")
         .compile_fds(descriptors)?;
-    println!("cargo:rerun-if-changed=../../proto");
+    // A service that is added has its row there.
+    println!("cargo:rerun-if-changed=src/services.rs");
     Ok(())
+}
+
+/// Returns the folders of contracts: that of the whole shop, and those of services that have one of their own.
+fn folders() -> std::io::Result<Vec<PathBuf>> {
+    let mut folders = vec![PathBuf::from("../../proto")];
+    for service in std::fs::read_dir("../../services")? {
+        folders.push(service?.path().join("proto"));
+    }
+    folders.retain(|folder| folder.is_dir());
+    folders.sort();
+    Ok(folders)
 }
 
 fn config() -> prost_build::Config {

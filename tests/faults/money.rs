@@ -46,7 +46,7 @@ impl Shop {
         let mut proxies = BTreeMap::from([(REDIS, proxy)]);
         settings.insert("SMTP_URL".to_owned(), format!("smtp://{}", mailbox.address));
         let mut running = BTreeMap::new();
-        for spec in &SERVICES {
+        for spec in SERVICES {
             let mut process = Process::start(spec.name, &settings)?;
             let address = process.address().await?;
             let proxy = FaultyProxy::start(&address).await?;

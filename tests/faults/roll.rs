@@ -66,7 +66,7 @@ impl Replicas {
         ]);
         settings.insert("REDIS_ADDR".to_owned(), redis.address());
         let mut all = Vec::new();
-        for spec in &SERVICES {
+        for spec in SERVICES {
             let pair =
                 [Replica::start(spec, &settings).await?, Replica::start(spec, &settings).await?];
             let addresses = format!("{},{}", pair[0].address, pair[1].address);

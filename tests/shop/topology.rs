@@ -48,7 +48,7 @@ async fn topology_of_ten_processes_is_live() -> anyhow::Result<()> {
     let picture = events
         .until(|picture| SERVICES.iter().all(|service| has_calls(picture, service.name)))
         .await?;
-    for service in &SERVICES {
+    for service in SERVICES {
         let part = part(&picture, service.name);
         let version = env!("CARGO_PKG_VERSION");
         assert!(part.contains(&format!("serving · {version}")), "{part}");

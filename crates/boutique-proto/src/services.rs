@@ -263,19 +263,31 @@ pub const FRONTEND: ServiceSpec = ServiceSpec {
     methods: &[],
 };
 
+/// Calls a macro with all services, each after those that it calls: the name of its crate, and of its row here.
+#[macro_export]
+macro_rules! each_service {
+    ($macro:ident) => {
+        $macro! {
+            adservice: AD,
+            cartservice: CART,
+            currencyservice: CURRENCY,
+            emailservice: EMAIL,
+            paymentservice: PAYMENT,
+            productcatalogservice: PRODUCT_CATALOG,
+            shippingservice: SHIPPING,
+            recommendationservice: RECOMMENDATION,
+            checkoutservice: CHECKOUT,
+            frontend: FRONTEND,
+        }
+    };
+}
+
+macro_rules! rows {
+    ($($service:ident: $row:ident,)*) => { &[$($row),*] };
+}
+
 /// All services, each after those that it calls.
-pub const SERVICES: [ServiceSpec; 10] = [
-    AD,
-    CART,
-    CURRENCY,
-    EMAIL,
-    PAYMENT,
-    PRODUCT_CATALOG,
-    SHIPPING,
-    RECOMMENDATION,
-    CHECKOUT,
-    FRONTEND,
-];
+pub const SERVICES: &[ServiceSpec] = each_service!(rows);
 
 #[cfg(test)]
 mod tests {

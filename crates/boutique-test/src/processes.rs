@@ -207,7 +207,7 @@ impl Processes {
         settings.insert("PORT".to_owned(), "0".to_owned());
         settings.insert("LISTEN_ADDR".to_owned(), "127.0.0.1".to_owned());
         let mut all = Vec::new();
-        for service in &SERVICES {
+        for service in SERVICES {
             if service.name == "frontend" {
                 settings.insert("TLS_SERVER".to_owned(), "off".to_owned());
             }

@@ -212,8 +212,7 @@ fn run(how: &How, with_growth: bool) -> anyhow::Result<()> {
 
 /// Prints the size of each binary.
 fn sizes(machine: &Machine) -> anyhow::Result<String> {
-    let names =
-        SERVICES.map(|service| service.name).into_iter().chain(["boutique", "loadgenerator"]);
+    let names = SERVICES.iter().map(|service| service.name).chain(["boutique", "loadgenerator"]);
     let size = |name| {
         let bytes = std::fs::metadata(machine.bin.join(name))?.len();
         anyhow::Ok(format!("{name} {:.1}", bytes as f64 / 1e6))
