@@ -1,10 +1,13 @@
 //! Settings: a snapshot of names and values, taken once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::file::read_text;
 
@@ -15,6 +18,8 @@ const MAX_SECRET: usize = 64 * 1024;
 #[derive(Clone, Default)]
 pub struct Env {
     settings: BTreeMap<String, String>,
+    /// Those that were said to be ignored.
+    ignored: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// An invalid setting: its name and what is allowed, never its value, which may be a secret.
@@ -79,7 +84,8 @@ impl Env {
         let readable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Self { settings: std::env::vars_os().filter_map(readable).collect() }
+        let settings = std::env::vars_os().filter_map(readable).collect();
+        Self { settings, ..Self::default() }
     }
 
     /// Returns the value of a setting, if it has one.
@@ -154,6 +160,13 @@ impl Env {
         }
     }
 
+    /// Logs that a setting, or a part of it, is ignored: once, however many services of this process have it.
+    pub(crate) fn warn_ignored(&self, name: &str, why: impl fmt::Display) {
+        if self.ignored.lock().insert(name.to_owned()) {
+            tracing::warn!("ignored {name}: {why}");
+        }
+    }
+
     /// Sets a value in this snapshot.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.settings.insert(name.to_owned(), value.into());
@@ -163,7 +176,7 @@ impl Env {
 impl<const N: usize> From<[(&str, &str); N]> for Env {
     fn from(settings: [(&str, &str); N]) -> Self {
         let owned = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self { settings: owned.into() }
+        Self { settings: owned.into(), ..Self::default() }
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn start(
     for (setting, other) in [(METRICS, "prometheus"), (LOGS, "console")] {
         let known = |exporter: &str| ["otlp", "none", other].contains(&exporter);
         if env.get(setting).is_some_and(|list| !list.split(',').map(str::trim).all(known)) {
-            tracing::warn!("ignored a part of {setting}: there are otlp and none");
+            env.warn_ignored(setting, "there are otlp and none");
         }
     }
     let Signals { process, metrics, lines } = signals;

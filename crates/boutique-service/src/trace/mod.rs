@@ -161,7 +161,7 @@ fn formats(env: &Env) -> Formats {
     let Some(list) = env.get("OTEL_PROPAGATORS") else { return Formats::DEFAULT };
     let (formats, unknown) = Formats::parse(list);
     if !unknown.is_empty() {
-        tracing::warn!(unknown = unknown.join(","), "ignored a part of OTEL_PROPAGATORS");
+        env.warn_ignored("OTEL_PROPAGATORS", format_args!("there is no {}", unknown.join(", ")));
     }
     formats
 }

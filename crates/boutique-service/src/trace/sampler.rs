@@ -12,9 +12,8 @@ pub(super) fn sampler(env: &Env, decides: bool, records_errors: bool) -> EdgeSam
         let ratio = env.get("OTEL_TRACES_SAMPLER_ARG").and_then(|arg| arg.trim().parse().ok());
         let ratio = ratio.filter(|ratio| (0.0..=1.0).contains(ratio));
         Sampler::TraceIdRatioBased(ratio.unwrap_or_else(|| {
-            tracing::warn!(
-                "OTEL_TRACES_SAMPLER_ARG must be a ratio of 0 to 1: sampling all traces"
-            );
+            let why = "it must be a ratio of 0 to 1; all traces are sampled";
+            env.warn_ignored("OTEL_TRACES_SAMPLER_ARG", why);
             1.0
         }))
     };
@@ -28,10 +27,8 @@ pub(super) fn sampler(env: &Env, decides: bool, records_errors: bool) -> EdgeSam
         "always_off" => Sampler::AlwaysOff,
         "traceidratio" => ratio(),
         _ => {
-            tracing::warn!(
-                sampler = name.chars().take(40).collect::<String>(),
-                "OTEL_TRACES_SAMPLER names no sampler that is here: sampling all traces",
-            );
+            let why = "it names no sampler that is here; all traces are sampled";
+            env.warn_ignored("OTEL_TRACES_SAMPLER", why);
             Sampler::AlwaysOn
         }
     };
