@@ -96,6 +96,60 @@ async fn ten_processes_trace_as_one_shop() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Without `COLLECTOR_SERVICE_ADDR`, as an operator of OpenTelemetry sets it.
+#[tokio::test]
+async fn all_signals_follow_the_standard_settings() -> anyhow::Result<()> {
+    let (traces, to_traces, _running) = Collector::start().await?;
+    let (others, to_others, _running_too) = Collector::start().await?;
+    let settings = settings([
+        ("ENABLE_TRACING", "1"),
+        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", to_others.as_str()),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &format!("http://{to_traces}")),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20all"),
+        ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "authorization=Bearer%20logs"),
+    ]);
+    let mut shop = Processes::one(&settings).await?;
+    buy(&mut shop.visitor).await;
+    let printed = shop.stop().await?;
+
+    assert_traced(&traces);
+    assert!(traces.requests_with("authorization", "Bearer all") > 0);
+    assert!(!others.metrics("frontend").is_empty() && !others.lines().is_empty());
+    assert!(others.spans().is_empty());
+    assert!(others.requests_with("authorization", "Bearer all") > 0, "metrics");
+    assert!(others.requests_with("authorization", "Bearer logs") > 0, "logs");
+    assert!(!printed.contains("Bearer"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn values_that_are_not_known_are_named_once() -> anyhow::Result<()> {
+    let (collector, address, _running) = Collector::start().await?;
+    let unknown = [
+        ("OTEL_PROPAGATORS", "tracecontext,jaeger"),
+        ("OTEL_TRACES_SAMPLER", "xray"),
+        ("OTEL_METRICS_EXPORTER", "otlp,statsd"),
+        ("OTEL_LOGS_EXPORTER", "otlp,files"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+    ];
+    let mut settings =
+        settings([("ENABLE_TRACING", "1"), ("COLLECTOR_SERVICE_ADDR", address.as_str())]);
+    settings.extend(unknown.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let mut shop = Processes::one(&settings).await?;
+    buy(&mut shop.visitor).await;
+    let printed = shop.stop().await?;
+
+    for (name, _) in unknown {
+        assert_eq!(printed.matches(&format!("ignored {name}: ")).count(), 1, "{name}");
+    }
+    assert_traced(&collector);
+    Ok(())
+}
+
 #[tokio::test]
 async fn commands_of_redis_and_mails_are_spans() -> anyhow::Result<()> {
     let redis = RedisServer::start(&[])?;

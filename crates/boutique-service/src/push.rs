@@ -6,14 +6,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use bytes::Bytes;
 use opentelemetry_sdk::Resource;
+use prost::Message as _;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
 
-use crate::collector::{self, LOGS, METRICS, is_wanted};
+use crate::collector::{Collector, LOGS, METRICS, Signal, is_wanted};
 use crate::env::{Env, EnvError};
 use crate::log::{self, Lines};
 use crate::metrics::Metrics;
@@ -22,8 +21,7 @@ use crate::metrics::Metrics;
 const METRICS_INTERVAL: Duration = Duration::from_secs(60);
 /// The time that log lines wait for others where `OTEL_BLRP_SCHEDULE_DELAY` has none; OpenTelemetry's.
 const LOGS_DELAY: Duration = Duration::from_secs(1);
-/// The longest time of an export, and once the process ends.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest time of an export once the process ends.
 const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before an export that failed is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -59,9 +57,11 @@ pub(crate) fn start(
     let interval = milliseconds(env, "OTEL_METRIC_EXPORT_INTERVAL")?;
     let interval = interval.unwrap_or(METRICS_INTERVAL).max(Duration::from_millis(100));
     let delay = milliseconds(env, "OTEL_BLRP_SCHEDULE_DELAY")?.unwrap_or(LOGS_DELAY);
-    let to_metrics = endpoint(env, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")?;
-    let to_logs = endpoint(env, "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT")?;
     let runtime = runtime()?;
+    let entered = runtime.enter();
+    let to_metrics = Collector::from_env(env, Signal::Metrics)?;
+    let to_logs = Collector::from_env(env, Signal::Logs)?;
+    drop(entered);
     let push = move || {
         log::on_exporter_thread();
         runtime.block_on(async {
@@ -79,11 +79,6 @@ fn milliseconds(env: &Env, setting: &'static str) -> Result<Option<Duration>, En
     Ok(env.parse(setting, "a number of milliseconds")?.map(Duration::from_millis))
 }
 
-fn endpoint(env: &Env, own: &str) -> Result<Endpoint, EnvError> {
-    let wrong = |_| EnvError::new("COLLECTOR_SERVICE_ADDR", "must be host:port");
-    Endpoint::from_shared(collector::endpoint(env, own)?).map_err(wrong)
-}
-
 async fn when_some(work: Option<impl Future<Output = ()>>) {
     if let Some(work) = work {
         work.await;
@@ -91,17 +86,16 @@ async fn when_some(work: Option<impl Future<Output = ()>>) {
 }
 
 async fn push_metrics(
-    endpoint: Endpoint,
+    collector: Collector,
     metrics: Arc<Metrics>,
     interval: Duration,
     over: &CancellationToken,
 ) {
-    let mut client = MetricsServiceClient::new(endpoint.connect_lazy());
     let (started, mut outage) = (SystemTime::now(), Outage::of("metrics"));
     loop {
         let is_last = over.run_until_cancelled(tokio::time::sleep(interval)).await.is_none();
-        let request = metrics.to_otlp(resource, started);
-        outage.note(export(client.export(request), over).await);
+        let request = metrics.to_otlp(resource, started).encode_to_vec();
+        outage.note(export(&collector, request.into(), over).await);
         if is_last {
             return;
         }
@@ -110,13 +104,12 @@ async fn push_metrics(
 
 /// Pushes log lines. A batch that the collector does not take is tried again, and further lines wait behind it.
 async fn push_lines(
-    endpoint: Endpoint,
+    collector: Collector,
     process: &str,
     mut lines: Lines,
     delay: Duration,
     over: &CancellationToken,
 ) {
-    let mut client: LogsServiceClient<Channel> = LogsServiceClient::new(endpoint.connect_lazy());
     let (mut pending, mut outage) = (None, Outage::of("log lines"));
     loop {
         let wait = async {
@@ -126,8 +119,9 @@ async fn push_lines(
             }
         };
         let is_last = over.run_until_cancelled(wait).await.is_none();
-        while let Some(request) = pending.take().or_else(|| lines.take(process, resource)) {
-            let is_taken = export(client.export(request.clone()), over).await;
+        let mut next = || Some(Bytes::from(lines.take(process, resource)?.encode_to_vec()));
+        while let Some(request) = pending.take().or_else(&mut next) {
+            let is_taken = export(&collector, request.clone(), over).await;
             outage.note(is_taken);
             if !is_taken {
                 pending = Some(request);
@@ -141,17 +135,14 @@ async fn push_lines(
 }
 
 /// Returns true if the export succeeds in time, of which there is less once the process ends.
-async fn export<T>(
-    export: impl Future<Output = Result<T, tonic::Status>>,
-    over: &CancellationToken,
-) -> bool {
+async fn export(collector: &Collector, request: Bytes, over: &CancellationToken) -> bool {
     let end = async {
         over.cancelled().await;
         tokio::time::sleep(LAST_TIMEOUT).await;
     };
     tokio::select! {
-        result = export => result.is_ok(),
-        () = tokio::time::sleep(TIMEOUT) => false,
+        result = collector.export(request) => result.is_ok(),
+        () = tokio::time::sleep(collector.timeout()) => false,
         () = end => false,
     }
 }

@@ -28,6 +28,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 const FREE_PORT: &str = "127.0.0.1:0";
@@ -84,6 +85,8 @@ pub struct Collector {
     metrics: Arc<Mutex<Vec<(String, Metric)>>>,
     /// The text of all requests, if it is kept.
     raw: Option<Arc<Mutex<String>>>,
+    /// Of each request.
+    metadata: Arc<Mutex<Vec<MetadataMap>>>,
 }
 
 impl Collector {
@@ -114,10 +117,19 @@ impl Collector {
         Ok((self, address, running))
     }
 
-    fn keep(&self, request: &impl std::fmt::Debug) {
+    fn keep<T: std::fmt::Debug>(&self, request: Request<T>) -> T {
+        let (metadata, _, request) = request.into_parts();
+        self.metadata.lock().unwrap().push(metadata);
         if let Some(raw) = &self.raw {
             raw.lock().unwrap().push_str(&format!("{request:?}\n"));
         }
+        request
+    }
+
+    /// Returns how many requests had this value in their metadata.
+    pub fn requests_with(&self, key: &str, value: &str) -> usize {
+        let metadata = self.metadata.lock().unwrap();
+        metadata.iter().filter(|map| map.get(key).is_some_and(|own| own == value)).count()
     }
 
     /// Returns the spans of every trace that has a span of this name.
@@ -194,8 +206,7 @@ impl MetricsService for Collector {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        let request = request.into_inner();
-        self.keep(&request);
+        let request = self.keep(request);
         let mut metrics = self.metrics.lock().unwrap();
         for resource in request.resource_metrics {
             let service = service(resource.resource);
@@ -212,8 +223,7 @@ impl LogsService for Collector {
         &self,
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
-        let request = request.into_inner();
-        self.keep(&request);
+        let request = self.keep(request);
         let mut lines = self.lines.lock().unwrap();
         for resource in request.resource_logs {
             let service = service(resource.resource);
@@ -240,8 +250,7 @@ impl TraceService for Collector {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let request = request.into_inner();
-        self.keep(&request);
+        let request = self.keep(request);
         let mut spans = self.spans.lock().unwrap();
         for resource in request.resource_spans {
             let service = service(resource.resource);

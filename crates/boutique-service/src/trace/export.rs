@@ -5,17 +5,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, Status};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor};
+use tonic::Code;
+
+use super::otlp;
+use crate::collector::Collector;
 
 /// The interval of the requests that are recorded while the collector takes no spans, to find out whether it does again.
 const TRIAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time after which an export that is under way counts as an outage: what is recorded meanwhile only fills a queue.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The pauses before an export is repeated.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(400)];
 
 /// The state of the collector, as a service's exports find it.
 #[derive(Debug)]
@@ -83,32 +92,58 @@ impl Outage {
     }
 }
 
-/// An exporter that tells of its outages.
+/// Sends spans to the collector, and tells of its outages.
 #[derive(Debug)]
-pub(super) struct WatchedExporter<E> {
-    pub(super) exporter: E,
+pub(super) struct Exporter {
+    pub(super) collector: Collector,
     pub(super) outage: Arc<Outage>,
+    pub(super) resource: Resource,
 }
 
-impl<E: SpanExporter> SpanExporter for WatchedExporter<E> {
+impl Exporter {
+    /// Exports a request, and again where the collector may take it soon.
+    async fn send(&self, request: Bytes) -> Result<(), tonic::Status> {
+        let began = Instant::now();
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let result = self.collector.export(request.clone()).await;
+            let Err(status) = &result else { return result };
+            match pauses.next() {
+                Some(pause)
+                    if may_pass(status.code())
+                        && began.elapsed() + pause < self.collector.timeout() =>
+                {
+                    // The SDK has a thread for exports, which has no other timer.
+                    std::thread::sleep(pause);
+                }
+                _ => return result,
+            }
+        }
+    }
+}
+
+/// Returns true if the specification of OTLP lets a request be repeated after this.
+fn may_pass(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unavailable
+            | Code::DataLoss
+    )
+}
+
+impl SpanExporter for Exporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         self.outage.exporting_since.store(self.outage.now(), Ordering::Relaxed);
-        let result = self.exporter.export(batch).await;
+        let request = otlp::request(&self.resource, &batch);
+        drop(batch);
+        let result = self.send(request.into()).await;
         self.outage.exporting_since.store(NONE, Ordering::Relaxed);
         self.outage.note(result.is_err());
-        result
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.exporter.shutdown_with_timeout(timeout)
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.exporter.force_flush()
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.exporter.set_resource(resource);
+        result.map_err(|status| OTelSdkError::InternalFailure(status.code().to_string()))
     }
 }
 

@@ -1,6 +1,7 @@
-//! Spans over OTLP when `ENABLE_TRACING=1`, by the OpenTelemetry SDK and its standard settings.
+//! Spans over OTLP when `ENABLE_TRACING=1`, recorded by the OpenTelemetry SDK with its standard settings.
 
 mod export;
+mod otlp;
 mod sampler;
 
 use std::sync::Arc;
@@ -10,13 +11,12 @@ use opentelemetry::Context;
 use opentelemetry::trace::{
     Link, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
 };
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span};
 
-use self::export::{ErrorsToo, Outage, WatchedExporter};
+use self::export::{ErrorsToo, Exporter, Outage};
 use self::sampler::sampler;
-use crate::collector;
+use crate::collector::{Collector, Signal};
 use crate::env::{Env, EnvError};
 use crate::propagation::{Formats, TraceContext};
 
@@ -51,8 +51,7 @@ enum Strangers {
 
 impl ServiceTracer {
     /// Makes a recorder under the service's own name if `ENABLE_TRACING` is on and `OTEL_SDK_DISABLED` is not. It exports
-    /// to `COLLECTOR_SERVICE_ADDR` (host:port) or to where the standard `OTEL_EXPORTER_OTLP_*` settings say; the SDK
-    /// reads the other `OTEL_*` settings itself. `is_edge` is true for a service that strangers call.
+    /// to the [`Collector`] of spans; the SDK reads the settings of its batches itself. `is_edge` is true for a service that strangers call.
     pub(crate) fn from_env(
         service: &str,
         env: &Env,
@@ -70,25 +69,19 @@ impl ServiceTracer {
         if env.flag("ENABLE_TRACING")? != Some(true) || is_disabled {
             return Ok(None);
         }
-        let mut exporter = SpanExporter::builder().with_tonic();
-        if let Some(collector) = collector::address(env)? {
-            exporter = exporter.with_endpoint(collector);
-        }
-        let exporter = exporter
-            .build()
-            .map_err(|_| EnvError::new("COLLECTOR_SERVICE_ADDR", "must be host:port"))?;
+        let collector = Collector::from_env(env, Signal::Traces)?;
         let name = env.get("OTEL_SERVICE_NAME").unwrap_or(service).to_owned();
         let outage = Arc::new(Outage::new(service));
-        let batches =
-            BatchSpanProcessor::builder(WatchedExporter { exporter, outage: outage.clone() })
-                .build();
+        let resource = Resource::builder().with_service_name(name).build();
+        let exporter = Exporter { collector, outage: outage.clone(), resource: resource.clone() };
+        let batches = BatchSpanProcessor::builder(exporter).build();
         let records_errors = env.flag("TRACE_ERRORS")?.unwrap_or(false);
         let formats = formats(env);
         let sampler = sampler(env, strangers != Strangers::Obey, records_errors);
         let obeys = formats.trace_context && sampler.obeys();
         let provider = SdkTracerProvider::builder()
             .with_span_processor(ErrorsToo(batches))
-            .with_resource(Resource::builder().with_service_name(name).build())
+            .with_resource(resource)
             .with_sampler(sampler)
             .build();
         Ok(Some(Self {
