@@ -1,7 +1,9 @@
 //! The whole shop in one process. Each service is started with the settings that it has in a cluster, and its address is
 //! set under the name by which others find it there. Only the scheme differs: `inproc:` instead of a host and port.
 
-use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn, spawn_inproc};
+use boutique_service::{
+    Env, Registry, Router, ServerHandle, ServiceSpec, spawn, spawn_inproc, stop_all,
+};
 
 /// The running shop: the frontend, and the services behind it.
 #[derive(Debug)]
@@ -22,10 +24,8 @@ impl Shop {
     }
 
     /// Stops the frontend first, then the services behind it, each gracefully.
-    pub async fn close(mut self) {
-        while let Some(last) = self.running.pop() {
-            last.stop().await;
-        }
+    pub async fn close(self) {
+        stop_all(self.running).await;
     }
 
     async fn start(

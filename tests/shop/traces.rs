@@ -2,9 +2,10 @@
 //! adservice in it: in one process and in ten, each service under its own name.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use boutique_service::Env;
+use tokio::net::TcpListener;
 
 use crate::open;
 use boutique_test::{
@@ -254,6 +255,25 @@ async fn spans_are_not_recorded_while_the_collector_is_out() -> anyhow::Result<(
     assert_eq!(shop.visitor.get("/product/OLJCESPC7Z").await.status, 200);
     shop.stop().await?;
     assert_eq!(collector.traces_with("GET /product/{id}").len(), 1);
+    Ok(())
+}
+
+/// The last spans of ten services are exported together, and within a bound.
+#[tokio::test]
+async fn shop_ends_soon_although_the_collector_is_silent() -> anyhow::Result<()> {
+    // Accepts connections, and never answers.
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let settings = settings([
+        ("ENABLE_TRACING", "1"),
+        ("COLLECTOR_SERVICE_ADDR", listener.local_addr()?.to_string().as_str()),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "60000"),
+    ]);
+    let mut shop = Processes::one(&settings).await?;
+    buy(&mut shop.visitor).await;
+    let began = Instant::now();
+    shop.stop().await?;
+    // Two seconds, and ten times as many one after the other.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     Ok(())
 }
 

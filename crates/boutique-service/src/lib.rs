@@ -54,7 +54,7 @@ pub use crate::net::{HostPort, Peer};
 pub use crate::operation::Operation;
 pub use crate::registry::Registry;
 pub use crate::run::{run, run_all};
-pub use crate::serve::{ServerHandle, spawn, spawn_inproc};
+pub use crate::serve::{ServerHandle, spawn, spawn_inproc, stop_all};
 pub use crate::server::{Router, Stopping};
 pub use crate::span::{linked_span, span, trace_parent};
 pub use crate::timeout::Elapsed;

@@ -22,7 +22,7 @@ use crate::listen::ListenAddress;
 use crate::log;
 use crate::push;
 use crate::registry::Registry;
-use crate::serve::{ServerHandle, spawn};
+use crate::serve::{ServerHandle, spawn, stop_all};
 use crate::server::{Check, Router};
 
 /// The time during which further signals count as the first one: GNU timeout and some shells send it to the process and to its group.
@@ -102,17 +102,11 @@ fn try_run_all(
     let outcome = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut running = start(&mut env, &mut registry).await?;
+        let running = start(&mut env, &mut registry).await?;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        let stop = async {
-            while let Some(last) = running.pop() {
-                last.stop().await;
-            }
-            Ok(())
-        };
         let second = async {
             let began = Instant::now();
             loop {
@@ -126,7 +120,7 @@ fn try_run_all(
             }
         };
         tokio::select! {
-            stopped = stop => stopped,
+            () = stop_all(running) => Ok(()),
             () = second => Err(anyhow::anyhow!("left at once, at the second signal")),
         }
     });

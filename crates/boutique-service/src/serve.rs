@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boutique_proto::services::ServiceSpec;
+use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic_health::ServingStatus;
@@ -193,7 +194,12 @@ impl ServerHandle {
 
     /// Shuts down gracefully: NOT_SERVING at once, serving on for `DRAIN_DELAY`, no new connections, at most
     /// `DRAIN_TIMEOUT` for what is in flight, and an export of the last spans.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        stop_all(vec![self]).await;
+    }
+
+    /// The same but for the spans.
+    async fn drain(mut self) -> Arc<ServiceContext> {
         self.watching.clear();
         if let Some(health) = &self.health {
             health.set(ServingStatus::NotServing).await;
@@ -221,10 +227,18 @@ impl ServerHandle {
         if let Some(background) = self.background.take() {
             let _ = tokio::time::timeout(BACKGROUND_TIMEOUT, background).await;
         }
-        if let Some(tracer) = &context.tracer {
-            tracer.flush().await;
-        }
+        context.clone()
     }
+}
+
+/// Stops services as [`ServerHandle::stop`] does, the last first. Their last spans are exported together, so that a
+/// collector that never answers takes its bound once.
+pub async fn stop_all(mut services: Vec<ServerHandle>) {
+    let mut stopped = Vec::new();
+    while let Some(last) = services.pop() {
+        stopped.push(last.drain().await);
+    }
+    join_all(stopped.iter().filter_map(|context| Some(context.tracer.as_ref()?.flush()))).await;
 }
 
 /// Returns true if metrics are exported, or shown by the shop itself; otherwise requests are not measured.
