@@ -80,6 +80,6 @@ async fn shop_does_not_wait_for_a_silent_collector() -> anyhow::Result<()> {
     let began = Instant::now();
     let said = shop.stop().await?;
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-    assert!(said.contains("the collector takes no log lines for now"), "{said}");
+    assert!(said.contains("gave up on pushing the last telemetry"), "{said}");
     Ok(())
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use opentelemetry_sdk::Resource;
 use prost::Message as _;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::collector::{Collector, LOGS, METRICS, Signal, is_wanted};
@@ -21,7 +22,7 @@ use crate::metrics::Metrics;
 const METRICS_INTERVAL: Duration = Duration::from_secs(60);
 /// The time that log lines wait for others where `OTEL_BLRP_SCHEDULE_DELAY` has none; OpenTelemetry's.
 const LOGS_DELAY: Duration = Duration::from_secs(1);
-/// The longest time of an export once the process ends.
+/// The longest time of what is pushed once the process ends.
 const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before an export that failed is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -67,7 +68,15 @@ pub(crate) fn start(
         runtime.block_on(async {
             let metrics = metrics.map(|metrics| push_metrics(to_metrics, metrics, interval, &over));
             let lines = lines.map(|lines| push_lines(to_logs, process, lines, delay, &over));
-            tokio::join!(when_some(metrics), when_some(lines));
+            let pushes = async { tokio::join!(when_some(metrics), when_some(lines)) };
+            let end = async {
+                over.cancelled().await;
+                tokio::time::sleep(LAST_TIMEOUT).await;
+            };
+            tokio::select! {
+                _ = pushes => {}
+                () = end => tracing::warn!("gave up on pushing the last telemetry"),
+            }
         });
         runtime.shutdown_background();
     };
@@ -95,7 +104,7 @@ async fn push_metrics(
     loop {
         let is_last = over.run_until_cancelled(tokio::time::sleep(interval)).await.is_none();
         let request = metrics.to_otlp(resource, started).encode_to_vec();
-        outage.note(export(&collector, request.into(), over).await);
+        outage.note(export(&collector, request.into()).await);
         if is_last {
             return;
         }
@@ -121,7 +130,7 @@ async fn push_lines(
         let is_last = over.run_until_cancelled(wait).await.is_none();
         let mut next = || Some(Bytes::from(lines.take(process, resource)?.encode_to_vec()));
         while let Some(request) = pending.take().or_else(&mut next) {
-            let is_taken = export(&collector, request.clone(), over).await;
+            let is_taken = export(&collector, request.clone()).await;
             outage.note(is_taken);
             if !is_taken {
                 pending = Some(request);
@@ -134,17 +143,9 @@ async fn push_lines(
     }
 }
 
-/// Returns true if the export succeeds in time, of which there is less once the process ends.
-async fn export(collector: &Collector, request: Bytes, over: &CancellationToken) -> bool {
-    let end = async {
-        over.cancelled().await;
-        tokio::time::sleep(LAST_TIMEOUT).await;
-    };
-    tokio::select! {
-        result = collector.export(request) => result.is_ok(),
-        () = tokio::time::sleep(collector.timeout()) => false,
-        () = end => false,
-    }
+/// Returns true if the export succeeds in time.
+async fn export(collector: &Collector, request: Bytes) -> bool {
+    matches!(timeout(collector.timeout(), collector.export(request)).await, Ok(Ok(())))
 }
 
 /// Logs once that the collector does not take a signal, and once that it does again.

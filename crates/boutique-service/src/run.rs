@@ -22,7 +22,7 @@ use crate::listen::ListenAddress;
 use crate::log;
 use crate::push;
 use crate::registry::Registry;
-use crate::serve::{ServerHandle, spawn, stop_all};
+use crate::serve::{ServerHandle, drain_all, flush_all, spawn};
 use crate::server::{Check, Router};
 
 /// The time during which further signals count as the first one: GNU timeout and some shells send it to the process and to its group.
@@ -107,6 +107,12 @@ fn try_run_all(
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        let stop = async {
+            let stopped = drain_all(running).await;
+            // The last metrics and log lines are pushed at the same time as the last spans.
+            over.cancel();
+            flush_all(stopped).await;
+        };
         let second = async {
             let began = Instant::now();
             loop {
@@ -120,7 +126,7 @@ fn try_run_all(
             }
         };
         tokio::select! {
-            () = stop_all(running) => Ok(()),
+            () = stop => Ok(()),
             () = second => Err(anyhow::anyhow!("left at once, at the second signal")),
         }
     });

@@ -198,7 +198,7 @@ impl ServerHandle {
         stop_all(vec![self]).await;
     }
 
-    /// The same but for the spans.
+    /// Does the same without the spans.
     async fn drain(mut self) -> Arc<ServiceContext> {
         self.watching.clear();
         if let Some(health) = &self.health {
@@ -233,11 +233,21 @@ impl ServerHandle {
 
 /// Stops services as [`ServerHandle::stop`] does, the last first. Their last spans are exported together, so that a
 /// collector that never answers takes its bound once.
-pub async fn stop_all(mut services: Vec<ServerHandle>) {
+pub async fn stop_all(services: Vec<ServerHandle>) {
+    flush_all(drain_all(services).await).await;
+}
+
+/// Shuts services down gracefully, the last first.
+pub(crate) async fn drain_all(mut services: Vec<ServerHandle>) -> Vec<Arc<ServiceContext>> {
     let mut stopped = Vec::new();
     while let Some(last) = services.pop() {
         stopped.push(last.drain().await);
     }
+    stopped
+}
+
+/// Exports the last spans of services that are stopped.
+pub(crate) async fn flush_all(stopped: Vec<Arc<ServiceContext>>) {
     join_all(stopped.iter().filter_map(|context| Some(context.tracer.as_ref()?.flush()))).await;
 }
 
