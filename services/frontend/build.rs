@@ -2,9 +2,10 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hasher as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+use flate2::Crc;
 
 /// The endings of files that are compressed already.
 const COMPRESSED: &[&str] = &["jpg", "png"];
@@ -65,9 +66,10 @@ impl File {
     fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
         let name = path.strip_prefix("static")?.to_str().ok_or("a name that is not UTF-8")?;
         let plain = std::fs::read(path)?;
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&plain);
-        let hash = format!("{:016x}", hasher.finish());
+        // The same with every version of Rust.
+        let mut crc = Crc::new();
+        crc.update(&plain);
+        let hash = format!("{:08x}", crc.sum());
         let link = format!("/static/{name}?v={hash}");
         Ok(Self { name: name.to_owned(), plain, hash, link })
     }
