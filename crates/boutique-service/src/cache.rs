@@ -89,7 +89,6 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        // Boxed, because a page asks for much at a time and would carry all of that with it.
         if !self.is_on() {
             return Box::pin(ask()).await;
         }

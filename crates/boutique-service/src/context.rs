@@ -110,7 +110,6 @@ where
         Some(mut context) => {
             context.deadline = None;
             let tasks = context.service.tasks.clone();
-            // Boxed, because a future is moved several times before it is a task.
             tasks.spawn(context.scope(Box::pin(work)))
         }
     }

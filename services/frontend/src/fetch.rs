@@ -69,7 +69,6 @@ async fn send(
         let body = Limited::new(response.into_body(), max).collect().await;
         Ok(body.map_err(FetchError::Failed)?.to_bytes())
     };
-    // Boxed, because no page makes this exchange by default, and all would carry it with them.
     tokio::time::timeout(limit, Box::pin(exchange)).await.map_err(|_elapsed| FetchError::Late)?
 }
 

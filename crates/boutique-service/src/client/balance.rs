@@ -91,7 +91,6 @@ impl Balance {
         let endpoint = match self.choose(0) {
             Choice::Take(endpoint) => endpoint,
             Choice::None(status) => return Err(status),
-            // Boxed, because it is rare, and calls would carry it with them.
             Choice::Wait => Box::pin(self.wait()).await?,
         };
         endpoint.start();

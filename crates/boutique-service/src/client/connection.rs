@@ -168,7 +168,6 @@ impl Inner {
     ) -> Result<Response<Received>, TransportError> {
         let mut sender = match self.open() {
             Some(sender) => sender,
-            // Boxed, because it is rare, and calls would carry it with them.
             None => Box::pin(self.clone().connect_once()).await?,
         };
         let (head, body) = request.into_parts();

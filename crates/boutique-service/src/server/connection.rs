@@ -78,7 +78,6 @@ pub(super) async fn serve(
             (true, true) => Reach::HealthInReserve,
         },
     };
-    // Boxed, because a connection lives long, and its two forms differ in size.
     match opening {
         Opening::Http2 => Box::pin(serve_http2(io, service, &listener, &slot)).await,
         Opening::Http1 => Box::pin(serve_http1(io, service, &listener, &slot)).await,
@@ -175,8 +174,7 @@ impl Requests {
     }
 }
 
-/// Spawns hyper's tasks, one for each call. They are boxed, because tokio moves a task several times before it runs,
-/// and these have kilobytes.
+/// Spawns hyper's tasks, one for each call, boxed.
 #[derive(Clone)]
 struct BoxingExecutor;
 

@@ -153,7 +153,6 @@ impl Endpoint {
             info.user_agent = request.headers().get(header::USER_AGENT).cloned();
             info.metadata = MetadataMap::from_headers(request.headers().clone());
         }
-        // Boxed, because the routes' future is large, and moved by the layers.
         let answer =
             |request| Box::pin(route(self.routes.clone(), kind, request, reservation.clone()));
         let answered =
@@ -246,7 +245,6 @@ impl Endpoint {
         request: Request<R::Request>,
     ) -> Result<tonic::Response<R::Response>, Status> {
         let Some(handler) = self.handlers.get::<R>() else {
-            // Boxed, because it is rare: all generated services have handlers.
             return Box::pin(self.call_encoded::<R>(request)).await;
         };
         let handle = |Request { info, message }: Request<R::Request>| {

@@ -46,7 +46,6 @@ pub(super) async fn turn(criticality: Criticality, now: Instant) -> Result<Optio
     if !turns.has_queue() && turns.begins_another(now) {
         return Ok(None);
     }
-    // Boxed, because it is rare.
     Box::pin(turns.wait(criticality)).await
 }
 

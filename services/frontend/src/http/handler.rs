@@ -35,7 +35,6 @@ where
             // A shop that is in trouble is not asked for more.
             let cart_size = match failure.status() {
                 StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY => {
-                    // Boxed, because all pages would carry it with them.
                     Box::pin(page::cart_size(&shop, &visit)).await
                 }
                 _ => 0,
