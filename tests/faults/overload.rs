@@ -91,3 +91,33 @@ async fn overloaded_shop_serves_what_it_can() -> anyhow::Result<()> {
     assert!(said.contains("no longer overloaded"), "{figures}");
     Ok(())
 }
+
+/// Whoever was let in with a form sees the page after it, although other pages are refused.
+#[tokio::test]
+async fn page_after_a_form_is_served_by_an_overloaded_shop() -> anyhow::Result<()> {
+    let _alone = ALONE.lock().await;
+    let shop = Processes::one(&settings([("TOKIO_WORKER_THREADS", "1")])).await?;
+    let closed =
+        "--profile page:home --users 12 --rate 100 --wait-min 0 --wait-max 0 --duration 3s";
+    let capacity = load(&shop.visitor, closed).await?["rps"].as_f64().unwrap();
+    let open =
+        format!("--profile page:home --users 500 --rps {:.0} --duration 10s", 3.0 * capacity);
+    let mut visitor = shop.visitor.clone();
+    let visits = async move {
+        let (mut shown, mut refused) = (0, 0);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(9) {
+            refused += u32::from(visitor.get("/").await.status.as_u16() == 503);
+            if visitor.post("/setCurrency", &[("currency_code", "EUR")]).await.status == 302 {
+                assert_eq!(visitor.get("/").await.status, 200);
+                shown += 1;
+            }
+        }
+        (shown, refused)
+    };
+    let (loaded, (shown, refused)) = tokio::join!(load(&shop.visitor, &open), visits);
+    loaded?;
+    assert!(shown > 5 && refused > 5, "{shown} shown, {refused} refused");
+    shop.stop().await?;
+    Ok(())
+}

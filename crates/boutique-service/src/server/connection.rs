@@ -5,6 +5,7 @@ use std::io::Cursor;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -72,6 +73,7 @@ pub(super) async fn serve(
         peer: Peer { address, is_tls },
         probes: Budget::of_rpcs(MAX_PROBES),
         is_http1: opening == Opening::Http1,
+        is_redirected: Arc::default(),
         reach: match (is_trusted, slot.is_reserve) {
             (true, false) => Reach::Everything,
             (false, _) => Reach::HealthWithoutTls,
@@ -142,6 +144,8 @@ struct Requests {
     /// The budget of its checks of health.
     probes: Arc<Budget>,
     is_http1: bool,
+    /// True if the last answer leads to another page.
+    is_redirected: Arc<AtomicBool>,
     reach: Reach,
 }
 
@@ -156,7 +160,10 @@ impl Requests {
             request.extensions_mut().insert(self.peer);
         }
         let answer = match self.reach {
-            Reach::Everything => endpoint.answer(request, &self.probes).await,
+            Reach::Everything => {
+                let goes_on = self.is_redirected.swap(false, Ordering::Relaxed);
+                endpoint.answer(request, &self.probes, goes_on).await
+            }
             Reach::HealthWithoutTls | Reach::HealthInReserve => {
                 endpoint.answer_health(request, &self.probes, self.reach).await
             }
@@ -166,6 +173,9 @@ impl Requests {
             self.activity.dropped.notify_one();
             return std::future::pending().await;
         };
+        if response.headers().contains_key(header::LOCATION) {
+            self.is_redirected.store(true, Ordering::Relaxed);
+        }
         if self.is_http1 && is_last {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
         }

@@ -124,16 +124,21 @@ impl Endpoint {
         &self.budget
     }
 
-    /// Answers a request. Checks of health have a budget of their connection, so that no other connection can spend it.
+    /// Answers a request. Checks of health have a budget of their connection, so that no other connection can spend it. A
+    /// request that goes on with what another one has begun, as the page after a form does, is refused as late as an order.
     pub(super) async fn answer(
         &self,
         request: http::Request<Body>,
         probes: &Arc<Budget>,
+        goes_on: bool,
     ) -> Answer {
         if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
             return Answer::Response(empty(StatusCode::BAD_REQUEST), None);
         }
-        let (class, started) = (self.classes.of(&request), Instant::now());
+        let (mut class, started) = (self.classes.of(&request), Instant::now());
+        if goes_on {
+            class.criticality = Criticality::CriticalPlus;
+        }
         let (protocol, kind) = (class.protocol, self.kind(class, request.uri().path()));
         // A Watch stays, so that it is no probe.
         let is_probe = class.is_probe && !matches!(kind, Kind::Stream);
@@ -211,7 +216,7 @@ impl Endpoint {
     pub(crate) async fn answer_inproc(&self, request: http::Request<Body>) -> http::Response<Body> {
         let protocol = self.classes.of(&request).protocol;
         let path = request.uri().path().to_owned();
-        match self.answer(request, &self.budget).await {
+        match self.answer(request, &self.budget, false).await {
             Answer::Response(response, _) => response,
             Answer::Close => error_response(protocol, faults::as_lost(&path)),
         }
@@ -227,7 +232,7 @@ impl Endpoint {
     ) -> Answer {
         let class = self.classes.of(&request);
         if class.is_probe {
-            return self.answer(request, probes).await;
+            return self.answer(request, probes, false).await;
         }
         let is_full = reach == Reach::HealthInReserve;
         let refusal = match class.protocol {
