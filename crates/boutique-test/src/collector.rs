@@ -85,7 +85,7 @@ pub struct Collector {
     metrics: Arc<Mutex<Vec<(String, Metric)>>>,
     /// The text of all requests, if it is kept.
     raw: Option<Arc<Mutex<String>>>,
-    /// Of each request.
+    /// Of each request whose text is kept.
     metadata: Arc<Mutex<Vec<MetadataMap>>>,
 }
 
@@ -119,8 +119,8 @@ impl Collector {
 
     fn keep<T: std::fmt::Debug>(&self, request: Request<T>) -> T {
         let (metadata, _, request) = request.into_parts();
-        self.metadata.lock().unwrap().push(metadata);
         if let Some(raw) = &self.raw {
+            self.metadata.lock().unwrap().push(metadata);
             raw.lock().unwrap().push_str(&format!("{request:?}\n"));
         }
         request

@@ -173,7 +173,8 @@ impl Requests {
             self.activity.dropped.notify_one();
             return std::future::pending().await;
         };
-        if response.headers().contains_key(header::LOCATION) {
+        // The status first, because most answers are no redirects.
+        if response.status().is_redirection() && response.headers().contains_key(header::LOCATION) {
             self.is_redirected.store(true, Ordering::Relaxed);
         }
         if self.is_http1 && is_last {

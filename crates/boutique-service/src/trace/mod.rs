@@ -51,7 +51,8 @@ enum Strangers {
 
 impl ServiceTracer {
     /// Makes a recorder under the service's own name if `ENABLE_TRACING` is on and `OTEL_SDK_DISABLED` is not. It exports
-    /// to the [`Collector`] of spans; the SDK reads the settings of its batches itself. `is_edge` is true for a service that strangers call.
+    /// to the [`Collector`] of spans; the SDK reads the settings of its batches itself. `is_edge` is true for a service that
+    /// strangers call.
     pub(crate) fn from_env(
         service: &str,
         env: &Env,
