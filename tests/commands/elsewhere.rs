@@ -98,7 +98,7 @@ pub(crate) const BY_NOBODY: &[(&str, &str)] = &[
     ),
     (
         "docker compose --env-file .env --env-file observability/compose/settings.env up --wait",
-        "Grafana's and Jaeger's images need a registry; its configuration is checked, and its collector and its Prometheus run in tests/shop",
+        "the images need a registry; its configuration is checked, its collector, Jaeger and Prometheus run in tests/shop, and Grafana is not to be had",
     ),
     (
         "docker compose --profile load build",

@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0";
+pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0";
 
 /// The names in the tables of `docs/metrics.md`.
 fn documented() -> BTreeSet<String> {
@@ -32,7 +32,7 @@ fn metric(series: &str) -> &str {
         .unwrap_or(series)
 }
 
-async fn scrape(address: &str, accept: &str) -> String {
+pub(crate) async fn scrape(address: &str, accept: &str) -> String {
     let mut scraper = Visitor::new(format!("http://{address}"));
     scraper.headers.push(("accept", accept.to_owned()));
     let answer = scraper.get("/metrics").await;

@@ -4,12 +4,15 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use boutique_service::Env;
 use tokio::net::TcpListener;
 
+use crate::metrics::{OPEN_METRICS, scrape};
 use crate::open;
 use boutique_test::{
-    Collector, Processes, RedisServer, Relay, Span, Visitor, free_address, hex, settings,
+    Collector, Jaeger, Processes, RedisServer, Relay, Span, Visitor, free_address, hex, settings,
+    traces_with,
 };
 
 const CHECKOUT: [&str; 9] = [
@@ -36,31 +39,37 @@ fn services(trace: &[Span]) -> BTreeSet<&str> {
 }
 
 /// Every span but one has its parent in the same trace.
-fn assert_connected(trace: &[Span]) {
+fn check_connected(trace: &[Span]) -> anyhow::Result<()> {
     let ids: BTreeSet<_> = trace.iter().map(|span| &span.id).collect();
-    assert_eq!(ids.len(), trace.len(), "each span has an id of its own");
+    ensure!(ids.len() == trace.len(), "each span has an id of its own");
     let orphans: Vec<_> = trace.iter().filter(|span| !ids.contains(&span.parent)).collect();
-    assert_eq!(orphans.len(), 1, "{orphans:#?}");
-    assert!(orphans[0].parent.is_empty() && orphans[0].service == "frontend", "{orphans:#?}");
+    ensure!(orphans.len() == 1, "{orphans:#?}");
+    ensure!(orphans[0].parent.is_empty() && orphans[0].service == "frontend", "{orphans:#?}");
+    Ok(())
 }
 
-fn assert_traced(collector: &Collector) {
-    let checkouts = collector.traces_with("POST /cart/checkout");
-    assert_eq!(checkouts.len(), 1);
-    assert_connected(&checkouts[0]);
-    assert_eq!(services(&checkouts[0]), BTreeSet::from(CHECKOUT));
-    let servers = |name: &str| checkouts[0].iter().filter(|span| span.name == name).count();
+/// The checkout is one whole trace of nine services, and the product page one with adservice in it.
+fn check_traced(spans: &[Span]) -> anyhow::Result<()> {
+    let checkouts = traces_with(spans, "POST /cart/checkout");
+    ensure!(checkouts.len() == 1, "{} checkouts", checkouts.len());
+    check_connected(&checkouts[0])?;
+    let found = services(&checkouts[0]);
+    ensure!(found == BTreeSet::from(CHECKOUT), "{found:?}");
     // Two products and a quote, each call seen by its caller and by its callee.
-    assert_eq!(servers("hipstershop.CurrencyService/Convert"), 2 * 3);
-    assert_eq!(servers("hipstershop.PaymentService/Charge"), 2);
-    for step in ["prepare the order", "charge", "ship", "empty the cart", "confirm the order"] {
-        assert_eq!(servers(step), 1, "{step}");
+    let mut counts = vec![("hipstershop.CurrencyService/Convert", 2 * 3)];
+    counts.push(("hipstershop.PaymentService/Charge", 2));
+    let steps = ["prepare the order", "charge", "ship", "empty the cart", "confirm the order"];
+    counts.extend(steps.map(|step| (step, 1)));
+    for (name, expected) in counts {
+        let count = checkouts[0].iter().filter(|span| span.name == name).count();
+        ensure!(count == expected, "{name}: {count}");
     }
 
-    let pages = collector.traces_with("GET /product/{id}");
-    assert_eq!(pages.len(), 1);
-    assert_connected(&pages[0]);
-    assert!(services(&pages[0]).contains("adservice"));
+    let pages = traces_with(spans, "GET /product/{id}");
+    ensure!(pages.len() == 1, "{} product pages", pages.len());
+    check_connected(&pages[0])?;
+    ensure!(services(&pages[0]).contains("adservice"), "no ads");
+    Ok(())
 }
 
 #[tokio::test]
@@ -76,24 +85,35 @@ async fn inside_one_process_each_service_traces_under_its_own_name() -> anyhow::
     buy(&mut visitor).await;
     open.close().await;
 
-    assert_traced(&collector);
-    Ok(())
+    check_traced(&collector.spans())
 }
 
-/// Through an OpenTelemetry Collector, as the profile of compose configures it.
+/// Through an OpenTelemetry Collector and into Jaeger, as the profile of compose has them; an exemplar of the metrics
+/// leads to its trace.
 #[tokio::test]
 async fn ten_processes_trace_as_one_shop() -> anyhow::Result<()> {
-    let (receiver, receiver_address, _running) = Collector::start().await?;
-    let relay = Relay::start(&receiver_address).await?;
-    let settings =
-        settings([("ENABLE_TRACING", "1"), ("COLLECTOR_SERVICE_ADDR", relay.address.as_str())]);
+    let jaeger = Jaeger::start().await?;
+    let relay = Relay::start(&jaeger.address).await?;
+    let settings = settings([
+        ("ENABLE_TRACING", "1"),
+        ("COLLECTOR_SERVICE_ADDR", relay.address.as_str()),
+        ("ADMIN_ADDR", "127.0.0.1:0"),
+    ]);
     let mut processes = Processes::ten(&settings).await?;
 
     buy(&mut processes.visitor).await;
+    let mut exemplars = BTreeSet::new();
+    for address in processes.admin_addresses().await? {
+        let metrics = scrape(&address, OPEN_METRICS).await;
+        let ids = metrics.split("trace_id=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        exemplars.extend(ids.map(str::to_owned));
+    }
     processes.stop().await?;
     relay.stop().await?;
 
-    assert_traced(&receiver);
+    let spans = jaeger.until("frontend", check_traced).await?;
+    let traces: BTreeSet<_> = spans.iter().map(|span| hex(&span.trace)).collect();
+    assert!(!exemplars.is_empty() && exemplars.is_subset(&traces), "{exemplars:?} {traces:?}");
     Ok(())
 }
 
@@ -115,7 +135,7 @@ async fn all_signals_follow_the_standard_settings() -> anyhow::Result<()> {
     buy(&mut shop.visitor).await;
     let printed = shop.stop().await?;
 
-    assert_traced(&traces);
+    check_traced(&traces.spans())?;
     assert!(traces.requests_with("authorization", "Bearer all") > 0);
     assert!(!others.metrics("frontend").is_empty() && !others.lines().is_empty());
     assert!(others.spans().is_empty());
@@ -147,8 +167,7 @@ async fn values_that_are_not_known_are_named_once() -> anyhow::Result<()> {
     for (name, _) in unknown {
         assert_eq!(printed.matches(&format!("ignored {name}: ")).count(), 1, "{name}");
     }
-    assert_traced(&collector);
-    Ok(())
+    check_traced(&collector.spans())
 }
 
 #[tokio::test]
@@ -172,7 +191,7 @@ async fn commands_of_redis_and_mails_are_spans() -> anyhow::Result<()> {
     open.close().await;
 
     let checkouts = collector.traces_with("POST /cart/checkout");
-    assert_connected(&checkouts[0]);
+    check_connected(&checkouts[0])?;
     let systems = checkouts[0]
         .iter()
         .filter(|span| span.attributes.get("db.system.name").is_some_and(|name| name == "redis"));
@@ -228,7 +247,7 @@ async fn failed_requests_are_exported_though_nothing_is_sampled() -> anyhow::Res
 
     assert!(collector.traces_with("GET /cart").is_empty());
     let failed = collector.traces_with("GET /product/{id}");
-    assert_connected(&failed[0]);
+    check_connected(&failed[0])?;
     assert!(failed[0].iter().all(|span| span.is_error));
     assert_eq!(services(&failed[0]), BTreeSet::from(["frontend", "productcatalogservice"]));
     Ok(())

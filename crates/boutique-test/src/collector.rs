@@ -134,14 +134,7 @@ impl Collector {
 
     /// Returns the spans of every trace that has a span of this name.
     pub fn traces_with(&self, name: &str) -> Vec<Vec<Span>> {
-        let spans = self.spans.lock().unwrap();
-        let mut traces: Vec<_> =
-            spans.iter().filter(|span| span.name == name).map(|span| span.trace.clone()).collect();
-        traces.sort();
-        traces.dedup();
-        let of =
-            |trace: Vec<u8>| spans.iter().filter(|span| span.trace == trace).cloned().collect();
-        traces.into_iter().map(of).collect()
+        traces_with(&self.spans.lock().unwrap(), name)
     }
 
     /// Returns all spans.
@@ -170,6 +163,16 @@ impl Collector {
     pub fn raw(&self) -> String {
         self.raw.as_ref().map(|raw| raw.lock().unwrap().clone()).unwrap_or_default()
     }
+}
+
+/// Returns the spans of every trace that has a span of this name.
+pub fn traces_with(spans: &[Span], name: &str) -> Vec<Vec<Span>> {
+    let mut traces: Vec<_> =
+        spans.iter().filter(|span| span.name == name).map(|span| span.trace.clone()).collect();
+    traces.sort();
+    traces.dedup();
+    let of = |trace: Vec<u8>| spans.iter().filter(|span| span.trace == trace).cloned().collect();
+    traces.into_iter().map(of).collect()
 }
 
 /// Returns the attributes as text.

@@ -6,6 +6,7 @@ mod authority;
 mod collector;
 pub mod echo;
 mod faulty_proxy;
+mod jaeger;
 mod processes;
 mod prometheus;
 mod redis_server;
@@ -21,8 +22,9 @@ use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn};
 use tonic::transport::{Channel, Endpoint};
 
 pub use crate::authority::{Authority, Certificate};
-pub use crate::collector::{Attributes, Collector, LogLine, Span, attributes, hex};
+pub use crate::collector::{Attributes, Collector, LogLine, Span, attributes, hex, traces_with};
 pub use crate::faulty_proxy::{Fault, FaultyProxy};
+pub use crate::jaeger::Jaeger;
 pub use crate::processes::{Process, Processes, allocated, binary, load_generator, settings};
 pub use crate::prometheus::Prometheus;
 pub use crate::redis_server::RedisServer;

@@ -1,4 +1,4 @@
-//! A real OpenTelemetry Collector, between the shop and a receiver.
+//! A real OpenTelemetry Collector, between the shop and Jaeger.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,16 +20,14 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts `otelcol`, which hands spans on to `receiver` in the place of Jaeger.
-    pub async fn start(receiver: &str) -> anyhow::Result<Self> {
+    /// Starts `otelcol`, which hands spans on to the Jaeger at this address.
+    pub async fn start(jaeger: &str) -> anyhow::Result<Self> {
         // The collector does not say which port it was given.
         let address = free_address()?.to_string();
         let mut config = CONFIG.to_owned();
         for (ours, here) in [
             ("0.0.0.0:4317", address.as_str()),
-            ("jaeger:4317", receiver),
-            // The receiver reads no gzip.
-            ("tls: {insecure: true}", "tls: {insecure: true}\n    compression: none"),
+            ("jaeger:4317", jaeger),
             // Its own metrics would have the same port in every test.
             ("service:\n", "service:\n  telemetry: {metrics: {level: none}}\n"),
         ] {
