@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use boutique_service::Env;
 use tokio::net::TcpListener;
 
@@ -264,13 +264,17 @@ async fn spans_are_not_recorded_while_the_collector_is_out() -> anyhow::Result<(
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "500"),
     ]);
     let mut shop = Processes::one(&settings).await?;
-    while !shop.all[0].output().contains("the collector takes no spans of frontend") {
-        assert_eq!(shop.visitor.get("/").await.status, 200);
-    }
+    let mut visit_until = async |line: &str| {
+        let visits = async {
+            while !shop.all[0].output().contains(line) {
+                assert_eq!(shop.visitor.get("/").await.status, 200);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), visits).await.with_context(|| line.to_owned())
+    };
+    visit_until("the collector takes no spans of frontend").await?;
     let (collector, _, _running) = Collector::start_at(&address).await?;
-    while !shop.all[0].output().contains("the collector takes spans of frontend again") {
-        assert_eq!(shop.visitor.get("/").await.status, 200);
-    }
+    visit_until("the collector takes spans of frontend again").await?;
     assert_eq!(shop.visitor.get("/product/OLJCESPC7Z").await.status, 200);
     shop.stop().await?;
     assert_eq!(collector.traces_with("GET /product/{id}").len(), 1);

@@ -9,6 +9,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use percent_encoding::percent_decode_str;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
@@ -49,12 +51,13 @@ pub(crate) struct Collector {
     path: PathAndQuery,
     headers: HeaderMap,
     timeout: Duration,
+    runtime: Handle,
 }
 
 impl Collector {
     /// Reads `COLLECTOR_SERVICE_ADDR` and the standard settings of a signal: `OTEL_EXPORTER_OTLP_ENDPOINT`, `_HEADERS` and
-    /// `_TIMEOUT`, each with the signal's own before that of all. Connects when something is exported, on the runtime that
-    /// this is called on.
+    /// `_TIMEOUT`, each with the signal's own before that of all. Connects when something is exported, and exports on the
+    /// runtime that this is called on.
     pub(crate) fn from_env(env: &Env, signal: Signal) -> Result<Self, EnvError> {
         let standard = Standard { env, signal };
         let endpoint = match address(env)? {
@@ -62,15 +65,15 @@ impl Collector {
             None => standard.endpoint()?,
         };
         let timeout = standard.timeout();
-        let endpoint = endpoint.timeout(timeout).connect_timeout(timeout);
         standard.warn_of_others();
-        let grpc = Grpc::new(endpoint.connect_lazy());
+        let grpc = Grpc::new(endpoint.connect_timeout(timeout).connect_lazy());
         let path = PathAndQuery::from_static(match signal {
             Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
             Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
             Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
         });
-        Ok(Self { grpc, path, headers: standard.headers()?, timeout })
+        let headers = standard.headers()?;
+        Ok(Self { grpc, path, headers, timeout, runtime: Handle::current() })
     }
 
     /// Returns the longest time of an export; 10 seconds where no setting says otherwise, as OpenTelemetry has it.
@@ -78,13 +81,20 @@ impl Collector {
         self.timeout
     }
 
-    /// Exports the encoded message of a request.
+    /// Exports the encoded message of a request, in time or not at all. The thread that waits needs no runtime.
     pub(crate) async fn export(&self, message: Bytes) -> Result<(), Status> {
-        let mut grpc = self.grpc.clone();
-        grpc.ready().await.map_err(|_| Status::unavailable("cannot connect"))?;
-        let metadata = MetadataMap::from_headers(self.headers.clone());
-        let request = Request::from_parts(metadata, Extensions::default(), message);
-        grpc.unary(request, self.path.clone(), Encoded).await.map(Response::into_inner)
+        let Self { mut grpc, path, headers, timeout, runtime } = self.clone();
+        let call = async move {
+            grpc.ready().await.map_err(|_| Status::unavailable("cannot connect"))?;
+            let metadata = MetadataMap::from_headers(headers);
+            let request = Request::from_parts(metadata, Extensions::default(), message);
+            grpc.unary(request, path, Encoded).await.map(Response::into_inner)
+        };
+        // tonic's own timeout ends with the headers of an answer.
+        let in_time = async move { tokio::time::timeout(timeout, call).await };
+        let late = |_| Err(Status::deadline_exceeded("not taken in time"));
+        let result = AbortOnDropHandle::new(runtime.spawn(in_time)).await;
+        result.map_err(|_| Status::unavailable("the process ends"))?.unwrap_or_else(late)
     }
 }
 
@@ -222,6 +232,16 @@ pub(crate) fn attribute((key, value): (String, String)) -> KeyValue {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use hyper::server::conn::http2;
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::net::TcpListener;
+    use tonic::Code;
+
     use super::*;
 
     #[tokio::test]
@@ -242,6 +262,32 @@ mod tests {
         assert!(!format!("{headers:?}").contains("QQ"), "a secret");
         let headers = of(Signal::Logs).headers;
         assert_eq!((headers.len(), &headers["tenant"]), (1, &HeaderValue::from_static("logs")));
+    }
+
+    #[tokio::test]
+    async fn export_ends_in_time_although_its_answer_never_does() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        // Answers with headers, and never with the message.
+        let answer = |_| async {
+            let nothing = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
+            let answer = http::Response::builder().header("content-type", "application/grpc");
+            Ok::<_, Infallible>(answer.body(StreamBody::new(nothing)).unwrap())
+        };
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service_fn(answer));
+            connection.await
+        });
+        let env = Env::from([
+            ("COLLECTOR_SERVICE_ADDR", address.as_str()),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "100"),
+        ]);
+        let collector = Collector::from_env(&env, Signal::Traces).unwrap();
+        let exporting = collector.export(Bytes::new());
+        let result = tokio::time::timeout(Duration::from_secs(20), exporting).await;
+        assert_eq!(result.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
     }
 
     #[tokio::test]

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use opentelemetry_sdk::Resource;
 use prost::Message as _;
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::collector::{Collector, LOGS, METRICS, Signal, is_wanted};
@@ -104,7 +103,7 @@ async fn push_metrics(
     loop {
         let is_last = over.run_until_cancelled(tokio::time::sleep(interval)).await.is_none();
         let request = metrics.to_otlp(resource, started).encode_to_vec();
-        outage.note(export(&collector, request.into()).await);
+        outage.note(collector.export(request.into()).await.is_ok());
         if is_last {
             return;
         }
@@ -130,7 +129,7 @@ async fn push_lines(
         let is_last = over.run_until_cancelled(wait).await.is_none();
         let mut next = || Some(Bytes::from(lines.take(process, resource)?.encode_to_vec()));
         while let Some(request) = pending.take().or_else(&mut next) {
-            let is_taken = export(&collector, request.clone()).await;
+            let is_taken = collector.export(request.clone()).await.is_ok();
             outage.note(is_taken);
             if !is_taken {
                 pending = Some(request);
@@ -141,11 +140,6 @@ async fn push_lines(
             return;
         }
     }
-}
-
-/// Returns true if the export succeeds in time.
-async fn export(collector: &Collector, request: Bytes) -> bool {
-    matches!(timeout(collector.timeout(), collector.export(request)).await, Ok(Ok(())))
 }
 
 /// Logs once that the collector does not take a signal, and once that it does again.
