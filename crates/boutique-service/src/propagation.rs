@@ -18,15 +18,18 @@ const MAX_BAGGAGE: usize = 8192;
 /// The longest id, in bytes.
 const MAX_ID: usize = 128;
 
-/// The parts of a `traceparent`, which begins with its version.
+/// A `traceparent` of version 00, and the places of its parts.
+const TRACE_PARENT: &[u8; 55] = b"00-00000000000000000000000000000000-0000000000000000-00";
+const VERSION: Range<usize> = 0..2;
 const TRACE: Range<usize> = 3..35;
 const SPAN: Range<usize> = 36..52;
 const FLAGS: Range<usize> = 53..55;
 
-/// A header that is passed on. Its name is one of [`HEADERS`].
+static TRACE_PARENT_NAME: HeaderName = HeaderName::from_static("traceparent");
+
+/// Another header that is passed on. Its name is one of [`HEADERS`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    TraceParent,
     TraceState,
     Baggage,
     B3,
@@ -34,8 +37,7 @@ enum Kind {
     Id,
 }
 
-static HEADERS: [(HeaderName, Kind); 12] = [
-    (HeaderName::from_static("traceparent"), Kind::TraceParent),
+static HEADERS: [(HeaderName, Kind); 11] = [
     (HeaderName::from_static("tracestate"), Kind::TraceState),
     (HeaderName::from_static("baggage"), Kind::Baggage),
     (HeaderName::from_static("b3"), Kind::B3),
@@ -65,8 +67,12 @@ pub(crate) struct TraceContext(Option<Arc<Parts>>);
 /// The headers as received, and this service's own span if it records one.
 #[derive(Clone, Default)]
 struct Parts {
+    trace_parent: Option<TraceParent>,
+    /// The others.
     received: Vec<(HeaderName, Kind, HeaderValue)>,
     own: Option<Own>,
+    /// The `traceparent` of the calls of this request, made for the first of them.
+    written: OnceLock<Option<HeaderValue>>,
 }
 
 /// This service's own span.
@@ -74,16 +80,24 @@ struct Parts {
 struct Own {
     span: SpanContext,
     formats: Formats,
-    /// The span as a `traceparent`, made for the first of the calls below it.
-    trace_parent: OnceLock<Option<HeaderValue>>,
 }
+
+/// A valid `traceparent`, as version 00 has it. Its bytes are ASCII.
+#[derive(Clone, Copy)]
+struct TraceParent([u8; TRACE_PARENT.len()]);
 
 impl TraceContext {
     pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
+        let (mut parents, mut trace_parent) = (0, None);
         let mut received = Vec::new();
         for (name, value) in headers {
             // All of them begin with one of three letters; most headers do not.
             if !matches!(name.as_str().as_bytes().first(), Some(b't' | b'b' | b'x')) {
+                continue;
+            }
+            if *name == TRACE_PARENT_NAME {
+                parents += 1;
+                trace_parent = TraceParent::parse(value.as_bytes());
                 continue;
             }
             let known = HEADERS.iter().find(|(known, _)| known == name);
@@ -93,23 +107,31 @@ impl TraceContext {
                 received.push((name.clone(), *kind, value.clone()));
             }
         }
-        if received.is_empty() {
+        let trace_parent = trace_parent.filter(|_| parents == 1);
+        if !received.is_empty() {
+            drop_invalid(&mut received, trace_parent.is_some());
+        }
+        if trace_parent.is_none() && received.is_empty() {
             return Self(None);
         }
-        drop_invalid(&mut received);
-        Self((!received.is_empty()).then(|| Arc::new(Parts { received, own: None })))
+        Self(Some(Arc::new(Parts { trace_parent, received, ..Parts::default() })))
     }
 
     /// Returns the same trace with `span` as the parent of what follows, written in these formats.
     pub(crate) fn with_span(self, span: SpanContext, formats: Formats) -> Self {
         let mut parts = self.0.unwrap_or_default();
-        Arc::make_mut(&mut parts).own = Some(Own { span, formats, trace_parent: OnceLock::new() });
+        let changed = Arc::make_mut(&mut parts);
+        changed.own = Some(Own { span, formats });
+        changed.written = OnceLock::new();
         Self(Some(parts))
     }
 
     /// Writes the context for the next service: the headers as received, but for those that the own span replaces.
     pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
         let Some(parts) = &self.0 else { return };
+        if let Some(value) = parts.written() {
+            headers.insert(TRACE_PARENT_NAME.clone(), value.clone());
+        }
         let own = parts.own.as_ref();
         for (name, kind, value) in &parts.received {
             if own.is_none_or(|own| !own.formats.replace(*kind)) {
@@ -124,15 +146,13 @@ impl TraceContext {
     /// Returns the own span, or the one received, as a `traceparent`.
     pub(crate) fn trace_parent(&self) -> Option<String> {
         let parts = self.0.as_ref()?;
-        let Some(own) = &parts.own else {
-            return parts.get("traceparent").map(str::to_owned);
-        };
-        own.trace_parent()?.to_str().ok().map(str::to_owned)
+        let own = parts.own.as_ref().map(|own| TraceParent::of(&own.span));
+        Some(own.or(parts.trace_parent)?.part(0..TRACE_PARENT.len()).to_owned())
     }
 
     /// Returns the span that a `traceparent` names.
     pub(crate) fn of_trace_parent(text: &str) -> Option<SpanContext> {
-        from_trace_parent(text, TraceState::default())
+        TraceParent::parse(text.as_bytes())?.span(TraceState::default())
     }
 
     /// Returns the trace id as hexadecimal digits.
@@ -141,8 +161,7 @@ impl TraceContext {
         if let Some(own) = &parts.own {
             return Some(own.span.trace_id().to_string());
         }
-        // version-traceid-spanid-flags
-        let by_w3c = parts.get("traceparent").and_then(|text| text.split('-').nth(1));
+        let by_w3c = parts.trace_parent.as_ref().map(|parent| parent.part(TRACE));
         let by_b3 = || parts.get("b3").and_then(|text| text.split_once('-')).map(|(id, _)| id);
         by_w3c.or_else(by_b3).or_else(|| parts.get("x-b3-traceid")).map(str::to_owned)
     }
@@ -165,11 +184,8 @@ impl TraceContext {
 
     /// Returns true if the caller does not sample the trace, and says so as `traceparent`.
     pub(crate) fn is_left_out_by_caller(&self) -> bool {
-        let received = self.0.as_ref().and_then(|parts| parts.get("traceparent"));
-        let flags = received.and_then(|text| text.get(FLAGS));
-        flags
-            .and_then(|flags| u8::from_str_radix(flags, 16).ok())
-            .is_some_and(|flags| flags & 1 == 0)
+        let received = self.0.as_ref().and_then(|parts| parts.trace_parent);
+        received.is_some_and(|parent| !parent.is_sampled())
     }
 
     fn own(&self) -> Option<&Own> {
@@ -207,6 +223,20 @@ impl TraceContext {
 }
 
 impl Parts {
+    /// Returns the `traceparent` for the next service: the own span's where that is written so, or the one received.
+    fn written(&self) -> Option<&HeaderValue> {
+        let write = || {
+            let own = self.own.as_ref().filter(|own| own.formats.trace_context);
+            let parent = own.map(|own| TraceParent::of(&own.span)).or(self.trace_parent)?;
+            let mut value = HeaderValue::from_bytes(&parent.0).ok()?;
+            // Each call has a span of its own where the trace is sampled. Otherwise all calls of a request have the same
+            // value, often several on one connection, and HPACK's table makes it one byte for all but the first.
+            value.set_sensitive(own.is_some_and(|own| own.span.is_sampled()));
+            Some(value)
+        };
+        self.written.get_or_init(write).as_ref()
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         self.received.iter().find(|(known, ..)| known == name)?.2.to_str().ok()
     }
@@ -214,7 +244,7 @@ impl Parts {
     fn remote_span(&self, formats: Formats) -> Option<SpanContext> {
         let by_w3c = || {
             let state = self.get("tracestate").and_then(|text| text.parse().ok());
-            from_trace_parent(self.get("traceparent")?, state.unwrap_or_default())
+            self.trace_parent?.span(state.unwrap_or_default())
         };
         let by_b3 = || {
             let mut parts = self.get("b3")?.split('-');
@@ -234,11 +264,50 @@ impl Parts {
     }
 }
 
-fn from_trace_parent(text: &str, state: TraceState) -> Option<SpanContext> {
-    let mut parts = text.split('-').skip(1);
-    let (trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?);
-    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()? & 1);
-    context(trace, span, flags, state)
+impl TraceParent {
+    /// Reads `version-traceid-spanid-flags`; later versions may have more after it.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let (parent, rest) = text.split_first_chunk()?;
+        let is_later = parent[VERSION] != *b"00" && rest.first() == Some(&b'-');
+        let fits = |(byte, shape): (&u8, &u8)| {
+            let is_digit = byte.is_ascii_digit() | (b'a'..=b'f').contains(byte);
+            if *shape == b'-' { *byte == b'-' } else { is_digit }
+        };
+        let is_zero = |part: Range<usize>| parent[part.clone()] == TRACE_PARENT[part];
+        let is_valid = (rest.is_empty() || is_later)
+            && text.len() <= MAX_ID
+            // Not `all`, which looks at a byte at a time.
+            && parent.iter().zip(TRACE_PARENT).map(fits).fold(true, |all, fits| all & fits)
+            && parent[VERSION] != *b"ff"
+            && !is_zero(TRACE)
+            && !is_zero(SPAN);
+        let mut parent = *parent;
+        parent[VERSION].copy_from_slice(b"00");
+        is_valid.then_some(Self(parent))
+    }
+
+    fn of(span: &SpanContext) -> Self {
+        let mut text = *TRACE_PARENT;
+        write_hex(&mut text[TRACE], &span.trace_id().to_bytes());
+        write_hex(&mut text[SPAN], &span.span_id().to_bytes());
+        write_hex(&mut text[FLAGS], &[u8::from(span.is_sampled())]);
+        Self(text)
+    }
+
+    fn part(&self, range: Range<usize>) -> &str {
+        std::str::from_utf8(&self.0[range]).unwrap_or_default()
+    }
+
+    /// Returns the lowest bit of the flags.
+    fn is_sampled(&self) -> bool {
+        let digit = char::from(self.0[FLAGS.end - 1]).to_digit(16);
+        digit.is_some_and(|flags| flags & 1 == 1)
+    }
+
+    fn span(&self, state: TraceState) -> Option<SpanContext> {
+        let flags = TraceFlags::default().with_sampled(self.is_sampled());
+        context(self.part(TRACE), self.part(SPAN), flags, state)
+    }
 }
 
 fn context(trace: &str, span: &str, flags: TraceFlags, state: TraceState) -> Option<SpanContext> {
@@ -280,7 +349,7 @@ impl Formats {
     /// Returns true if the own span takes the place of a header of this kind.
     fn replace(self, kind: Kind) -> bool {
         match kind {
-            Kind::TraceParent | Kind::TraceState => self.trace_context,
+            Kind::TraceState => self.trace_context,
             Kind::B3 => self.b3,
             Kind::B3Multi => self.b3_multi,
             Kind::Baggage => !self.baggage,
@@ -301,7 +370,6 @@ impl Own {
             }
         };
         if formats.trace_context {
-            put("traceparent", self.trace_parent().cloned());
             let state = span.trace_state().header();
             if !state.is_empty() {
                 put("tracestate", text(state));
@@ -316,17 +384,6 @@ impl Own {
             put("x-b3-sampled", text(flag.to_string()));
         }
     }
-
-    fn trace_parent(&self) -> Option<&HeaderValue> {
-        let written = self.trace_parent.get_or_init(|| {
-            let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-            write_hex(&mut text[TRACE], &self.span.trace_id().to_bytes());
-            write_hex(&mut text[SPAN], &self.span.span_id().to_bytes());
-            write_hex(&mut text[FLAGS], &[u8::from(self.span.is_sampled())]);
-            HeaderValue::from_bytes(&text).ok()
-        });
-        written.as_ref()
-    }
 }
 
 /// Writes bytes as hexadecimal digits, two for each.
@@ -338,19 +395,16 @@ fn write_hex(text: &mut [u8], bytes: &[u8]) {
     }
 }
 
-/// Drops what is only valid together: `traceparent` that came twice, `tracestate` without it, and baggage that is longer
+/// Drops what is only valid together: `tracestate` without a `traceparent`, what came twice, and baggage that is longer
 /// than allowed over all its lines.
-fn drop_invalid(received: &mut Vec<(HeaderName, Kind, HeaderValue)>) {
-    let count = |kind| received.iter().filter(|(_, known, _)| *known == kind).count();
-    let has_one_parent = count(Kind::TraceParent) == 1;
+fn drop_invalid(received: &mut Vec<(HeaderName, Kind, HeaderValue)>, has_parent: bool) {
     let total = |kind| -> usize {
         received.iter().filter(|(_, known, _)| *known == kind).map(|(.., value)| value.len()).sum()
     };
     let (state, baggage) = (total(Kind::TraceState), total(Kind::Baggage));
     let mut seen = Vec::new();
     received.retain(|(name, kind, _)| match kind {
-        Kind::TraceParent => has_one_parent,
-        Kind::TraceState => has_one_parent && state <= MAX_TRACE_STATE,
+        Kind::TraceState => has_parent && state <= MAX_TRACE_STATE,
         Kind::Baggage => baggage <= MAX_BAGGAGE,
         Kind::B3 | Kind::B3Multi | Kind::Id => {
             let is_first = !seen.contains(name);
@@ -363,7 +417,6 @@ fn drop_invalid(received: &mut Vec<(HeaderName, Kind, HeaderValue)>) {
 fn is_valid(name: &HeaderName, kind: Kind, value: &HeaderValue) -> bool {
     let Ok(text) = value.to_str() else { return false };
     match kind {
-        Kind::TraceParent => is_trace_parent(text),
         Kind::TraceState => text.len() <= MAX_TRACE_STATE,
         Kind::Baggage => text.len() <= MAX_BAGGAGE,
         Kind::B3 => is_b3(text),
@@ -376,24 +429,6 @@ fn is_valid(name: &HeaderName, kind: Kind, value: &HeaderValue) -> bool {
             (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
         }
     }
-}
-
-/// `version-traceid-spanid-flags`; later versions may have more after it.
-fn is_trace_parent(text: &str) -> bool {
-    let part = |range: Range<usize>| text.get(range).unwrap_or_default();
-    let (version, rest) = (part(0..2), text.get(FLAGS.end..).unwrap_or_default());
-    let is_zero = |text: &str| text.bytes().all(|b| b == b'0');
-    is_hex(version, 2)
-        && version != "ff"
-        && (rest.is_empty() || (version != "00" && rest.starts_with('-')))
-        && [part(2..3), part(35..36), part(52..53)] == ["-"; 3]
-        && is_hex(part(TRACE), 32)
-        && is_hex(part(SPAN), 16)
-        && is_hex(part(FLAGS), 2)
-        && !is_zero(part(TRACE))
-        && !is_zero(part(SPAN))
-        && !text[..FLAGS.end].bytes().any(|b| b.is_ascii_uppercase())
-        && text.len() <= MAX_ID
 }
 
 /// `traceid-spanid[-sampled[-parentspanid]]`, or the decision alone.
@@ -432,7 +467,9 @@ mod tests {
         }
         let mut written = HeaderMap::new();
         TraceContext::from_headers(&map).write_to(&mut written);
-        assert!(written.values().all(HeaderValue::is_sensitive), "HPACK keeps none of them");
+        for (name, value) in &written {
+            assert_eq!(value.is_sensitive(), name != "traceparent", "HPACK keeps no other: {name}");
+        }
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_owned())
         };
@@ -445,7 +482,7 @@ mod tests {
     fn well_formed_headers_pass_as_they_came() {
         for (name, value) in [
             ("traceparent", PARENT),
-            ("traceparent", "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03"),
             ("baggage", "user=1,tenant=a%20b;p=1"),
             ("b3", "0"),
             ("b3", "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"),
@@ -460,6 +497,10 @@ mod tests {
         ] {
             assert_eq!(passed(&[(name, value)]), [(name.to_owned(), value.to_owned())]);
         }
+        // A later version goes on as the one that is known here.
+        let later = "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what";
+        let known = [("traceparent".to_owned(), PARENT.to_owned())];
+        assert_eq!(passed(&[("traceparent", later)]), known);
         let both = [("traceparent", PARENT), ("tracestate", "a=1,b=2")];
         assert_eq!(passed(&both).len(), 2);
         let lines = [("baggage", "a=1"), ("baggage", "b=2")];
@@ -477,6 +518,9 @@ mod tests {
             ("traceparent", "00-00000000000000000000000000000000-b7ad6b7169203331-01"),
             ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"),
             ("traceparent", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319g-b7ad6b7169203331-01"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331-01"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0"),
             ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"),
             ("traceparent", "00-é"),
             ("tracestate", "a=1"),
@@ -495,6 +539,7 @@ mod tests {
             assert_eq!(passed(&[(name, value)]), [], "{name}: {}", &value[..value.len().min(60)]);
         }
         assert_eq!(passed(&[("traceparent", PARENT), ("traceparent", PARENT)]), []);
+        assert_eq!(passed(&[("traceparent", PARENT), ("traceparent", "nonsense")]), []);
         let state = "x".repeat(513);
         assert_eq!(passed(&[("traceparent", PARENT), ("tracestate", &state)]).len(), 1);
         let half = "x".repeat(5_000);
@@ -540,13 +585,24 @@ mod tests {
             let context = TraceContext::from_headers(&map).with_span(span.clone(), formats);
             assert_eq!(context.id().unwrap(), TRACE_ID);
             context.write_to(&mut written);
-            assert!(written[own].is_sensitive(), "HPACK does not keep it");
+            let is_same_in_all_calls = own == "traceparent";
+            assert_eq!(written[own].is_sensitive(), !is_same_in_all_calls, "HPACK's table: {own}");
             assert!(written[own].to_str().unwrap().contains("00f067aa0ba902b7"), "{list}");
             for name in kept {
                 assert_eq!(written.get(*name), map.get(*name), "{list}: {name}");
             }
         }
         assert_eq!(Formats::parse("tracecontext, jaeger,none").1, ["jaeger"]);
+    }
+
+    #[test]
+    fn sampled_spans_stay_out_of_the_table_of_hpack() {
+        let span = TraceContext::of_trace_parent(PARENT).unwrap();
+        let context = TraceContext::default().with_span(span, Formats::DEFAULT);
+        let mut written = HeaderMap::new();
+        context.write_to(&mut written);
+        assert_eq!(written["traceparent"], PARENT);
+        assert!(written["traceparent"].is_sensitive());
     }
 
     #[test]

@@ -66,11 +66,12 @@ where
             })
             .flatten(),
         };
-        let recording = started.map(|Started { span, formats, fails }| {
+        let recording = started.and_then(|Started { span, formats, fails }| {
             let info = Arc::make_mut(&mut request.info);
             let trace = std::mem::take(&mut info.trace);
             info.trace = trace.with_span(span.span_context().clone(), formats);
-            Box::new(Recording { span, fails, info: request.info.clone() })
+            let info = &request.info;
+            span.is_recording().then(|| Box::new(Recording { span, fails, info: info.clone() }))
         });
         Observed::new(self.inner.call(request), recording)
     }

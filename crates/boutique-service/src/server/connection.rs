@@ -42,6 +42,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HTTP1_HEADER: usize = 32 * 1024;
 const MAX_HTTP2_HEADER_LIST: u32 = 16 * 1024;
 const MAX_STREAMS: u32 = 128;
+/// The size of HPACK's table of the headers of calls, in bytes: those that repeat, and the `traceparent` of eight requests,
+/// among which a caller of ours looks for each.
+const RPC_HEADER_TABLE: u32 = 1024;
 /// The most checks of health at one time; probes send one.
 const MAX_PROBES: usize = 2;
 /// The flow-control windows in bytes: the most that a connection takes beside its requests.
@@ -197,11 +200,13 @@ impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Boxing
 
 async fn serve_http2(io: Io, requests: Requests, listener: &Listener, slot: &Slot) {
     let activity = requests.activity.clone();
+    let table = (!listener.endpoint.is_http()).then_some(RPC_HEADER_TABLE);
     let service = hyper::service::service_fn(move |request| requests.clone().answer(request));
     let connection = http2::Builder::new(BoxingExecutor)
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HTTP2_HEADER_LIST)
         .max_concurrent_streams(MAX_STREAMS)
+        .header_table_size(table)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .serve_connection(io, service);
