@@ -27,6 +27,8 @@ pub(super) struct Activity {
     is_flooded: AtomicBool,
     /// Notified when the connection is to be closed at once, by a fault.
     pub(super) dropped: Notify,
+    /// True if the last answer leads to another page.
+    pub(super) is_redirected: AtomicBool,
 }
 
 impl Default for Activity {
@@ -40,6 +42,7 @@ impl Default for Activity {
             flooded: Notify::new(),
             is_flooded: AtomicBool::new(false),
             dropped: Notify::new(),
+            is_redirected: AtomicBool::new(false),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -76,7 +76,6 @@ pub(super) async fn serve(
         peer: Peer { address, is_tls },
         probes: Budget::of_rpcs(MAX_PROBES),
         is_http1: opening == Opening::Http1,
-        is_redirected: Arc::default(),
         reach: match (is_trusted, slot.is_reserve) {
             (true, false) => Reach::Everything,
             (false, _) => Reach::HealthWithoutTls,
@@ -147,8 +146,6 @@ struct Requests {
     /// The budget of its checks of health.
     probes: Arc<Budget>,
     is_http1: bool,
-    /// True if the last answer leads to another page.
-    is_redirected: Arc<AtomicBool>,
     reach: Reach,
 }
 
@@ -164,7 +161,7 @@ impl Requests {
         }
         let answer = match self.reach {
             Reach::Everything => {
-                let goes_on = self.is_redirected.swap(false, Ordering::Relaxed);
+                let goes_on = self.activity.is_redirected.swap(false, Ordering::Relaxed);
                 endpoint.answer(request, &self.probes, goes_on).await
             }
             Reach::HealthWithoutTls | Reach::HealthInReserve => {
@@ -178,7 +175,7 @@ impl Requests {
         };
         // The status first, because most answers are no redirects.
         if response.status().is_redirection() && response.headers().contains_key(header::LOCATION) {
-            self.is_redirected.store(true, Ordering::Relaxed);
+            self.activity.is_redirected.store(true, Ordering::Relaxed);
         }
         if self.is_http1 && is_last {
             response.headers_mut().insert(header::CONNECTION, CLOSE);
