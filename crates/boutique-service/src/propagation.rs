@@ -79,6 +79,7 @@ struct Parts {
 #[derive(Clone)]
 struct Own {
     span: SpanContext,
+    is_recorded: bool,
     formats: Formats,
 }
 
@@ -108,20 +109,19 @@ impl TraceContext {
             }
         }
         let trace_parent = trace_parent.filter(|_| parents == 1);
-        if !received.is_empty() {
-            drop_invalid(&mut received, trace_parent.is_some());
-        }
+        drop_invalid(&mut received, trace_parent.is_some());
         if trace_parent.is_none() && received.is_empty() {
             return Self(None);
         }
         Self(Some(Arc::new(Parts { trace_parent, received, ..Parts::default() })))
     }
 
-    /// Returns the same trace with `span` as the parent of what follows, written in these formats.
-    pub(crate) fn with_span(self, span: SpanContext, formats: Formats) -> Self {
+    /// Returns the same trace with `span` as the parent of what follows, written in these formats. `is_recorded` is true if
+    /// spans of the trace are recorded here, so that each call below it has one of its own.
+    pub(crate) fn with_span(self, span: SpanContext, is_recorded: bool, formats: Formats) -> Self {
         let mut parts = self.0.unwrap_or_default();
         let changed = Arc::make_mut(&mut parts);
-        changed.own = Some(Own { span, formats });
+        changed.own = Some(Own { span, is_recorded, formats });
         changed.written = OnceLock::new();
         Self(Some(parts))
     }
@@ -229,9 +229,9 @@ impl Parts {
             let own = self.own.as_ref().filter(|own| own.formats.trace_context);
             let parent = own.map(|own| TraceParent::of(&own.span)).or(self.trace_parent)?;
             let mut value = HeaderValue::from_bytes(&parent.0).ok()?;
-            // Each call has a span of its own where the trace is sampled. Otherwise all calls of a request have the same
+            // Each call has a span of its own where spans are recorded. Otherwise all calls of a request have the same
             // value, often several on one connection, and HPACK's table makes it one byte for all but the first.
-            value.set_sensitive(own.is_some_and(|own| own.span.is_sampled()));
+            value.set_sensitive(own.is_some_and(|own| own.is_recorded));
             Some(value)
         };
         self.written.get_or_init(write).as_ref()
@@ -582,7 +582,7 @@ mod tests {
             let (formats, unknown) = Formats::parse(list);
             assert!(unknown.is_empty());
             let mut written = HeaderMap::new();
-            let context = TraceContext::from_headers(&map).with_span(span.clone(), formats);
+            let context = TraceContext::from_headers(&map).with_span(span.clone(), false, formats);
             assert_eq!(context.id().unwrap(), TRACE_ID);
             context.write_to(&mut written);
             let is_same_in_all_calls = own == "traceparent";
@@ -596,13 +596,16 @@ mod tests {
     }
 
     #[test]
-    fn sampled_spans_stay_out_of_the_table_of_hpack() {
-        let span = TraceContext::of_trace_parent(PARENT).unwrap();
-        let context = TraceContext::default().with_span(span, Formats::DEFAULT);
-        let mut written = HeaderMap::new();
-        context.write_to(&mut written);
-        assert_eq!(written["traceparent"], PARENT);
-        assert!(written["traceparent"].is_sensitive());
+    fn recorded_spans_stay_out_of_the_table_of_hpack() {
+        // One that is not sampled is recorded too where it may end with an error.
+        for parent in [PARENT, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"] {
+            let span = TraceContext::of_trace_parent(parent).unwrap();
+            let context = TraceContext::default().with_span(span, true, Formats::DEFAULT);
+            let mut written = HeaderMap::new();
+            context.write_to(&mut written);
+            assert_eq!(written["traceparent"], parent);
+            assert!(written["traceparent"].is_sensitive());
+        }
     }
 
     #[test]

@@ -53,7 +53,8 @@ pub fn trace_parent() -> Option<String> {
 fn within(mut context: RequestContext, span: Span) -> (RequestContext, Span) {
     if let Some(tracer) = &context.service.tracer {
         let trace = std::mem::take(&mut context.trace);
-        context.trace = trace.with_span(span.span_context().clone(), tracer.formats());
+        let (own, is_recorded) = (span.span_context().clone(), span.is_recording());
+        context.trace = trace.with_span(own, is_recorded, tracer.formats());
     }
     (context, span)
 }

@@ -69,9 +69,10 @@ where
         let recording = started.and_then(|Started { span, formats, fails }| {
             let info = Arc::make_mut(&mut request.info);
             let trace = std::mem::take(&mut info.trace);
-            info.trace = trace.with_span(span.span_context().clone(), formats);
+            let is_recorded = span.is_recording();
+            info.trace = trace.with_span(span.span_context().clone(), is_recorded, formats);
             let info = &request.info;
-            span.is_recording().then(|| Box::new(Recording { span, fails, info: info.clone() }))
+            is_recorded.then(|| Box::new(Recording { span, fails, info: info.clone() }))
         });
         Observed::new(self.inner.call(request), recording)
     }
