@@ -1,14 +1,15 @@
 //! A real Jaeger, the trace store of the compose profile.
 
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
+use tokio::process::{Child, Command};
 
 use crate::collector::{Attributes, Span};
-use crate::free_address;
-use crate::visitor::Visitor;
+use crate::visitor::{PATIENCE, Visitor};
+use crate::{free_address, until_open};
 
 /// The options for the ports that no test uses.
 const OTHER_PORTS: [&str; 5] = [
@@ -19,12 +20,9 @@ const OTHER_PORTS: [&str; 5] = [
     "query.grpc-server",
 ];
 
-/// The longest time that a test waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// A Jaeger that keeps traces in memory. Dropping it ends it.
 pub struct Jaeger {
-    child: Child,
+    _child: Child,
     client: Visitor,
     /// The address at which it takes OTLP over gRPC.
     pub address: String,
@@ -34,7 +32,7 @@ impl Jaeger {
     /// Starts `jaeger` as the compose profile does.
     pub async fn start() -> anyhow::Result<Self> {
         // Jaeger does not say which ports it was given.
-        let (address, pages) = (free_address()?.to_string(), free_address()?);
+        let (address, pages) = (free_address()?.to_string(), free_address()?.to_string());
         let child = Command::new("jaeger")
             .arg(format!("--collector.otlp.grpc.host-port={address}"))
             .arg(format!("--query.http-server.host-port={pages}"))
@@ -44,33 +42,21 @@ impl Jaeger {
             .env("OTEL_TRACES_SAMPLER", "always_off")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .kill_on_drop(true)
             .spawn()
             .context("no jaeger: tests/delivery/install compiles it")?;
-        let client = Visitor::new(format!("http://{pages}"));
-        let jaeger = Self { child, client, address };
-        let listens = async {
-            for address in [jaeger.address.clone(), pages.to_string()] {
-                while tokio::net::TcpStream::connect(&address).await.is_err() {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, listens).await.context("it never listens")?;
-        Ok(jaeger)
-    }
-
-    /// Asks its API, as in `/api/services`, and returns the `data` of its answer.
-    async fn ask(&self, path: &str) -> anyhow::Result<Vec<Value>> {
-        let answer = self.client.clone().get(path).await;
-        let answer: Value = serde_json::from_str(&answer.body)?;
-        ensure!(answer["errors"].is_null(), "{path}: {answer}");
-        Ok(answer["data"].as_array().cloned().unwrap_or_default())
+        until_open(&address).await?;
+        until_open(&pages).await?;
+        Ok(Self { _child: child, client: Visitor::new(format!("http://{pages}")), address })
     }
 
     /// Returns the spans of all traces in which this service has one.
-    pub async fn spans(&self, service: &str) -> anyhow::Result<Vec<Span>> {
-        let traces = self.ask(&format!("/api/traces?service={service}&limit=1000")).await?;
-        traces.iter().flat_map(spans).collect::<Option<_>>().context("a span is not whole")
+    async fn spans(&self, service: &str) -> anyhow::Result<Vec<Span>> {
+        let path = format!("/api/traces?service={service}&limit=1000");
+        let answer: Value = serde_json::from_str(&self.client.clone().get(&path).await.body)?;
+        ensure!(answer["errors"].is_null(), "{answer}");
+        let traces = answer["data"].as_array().into_iter().flatten();
+        traces.flat_map(spans).collect::<Option<_>>().context("a span is not whole")
     }
 
     /// Waits until the spans of all traces in which this service has one pass a check: Jaeger keeps what it takes a moment
@@ -79,29 +65,15 @@ impl Jaeger {
         &self,
         service: &str,
         check: impl Fn(&[Span]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Vec<Span>> {
-        let mut last = Ok(());
-        let waiting = async {
-            loop {
-                let spans = self.spans(service).await?;
-                last = check(&spans);
-                if last.is_ok() {
-                    return anyhow::Ok(spans);
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+    ) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let result = check(&self.spans(service).await?);
+            if result.is_ok() || began.elapsed() > PATIENCE {
+                return result.context("Jaeger never has it");
             }
-        };
-        match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(spans) => spans,
-            Err(_) => bail!("Jaeger never has it: {last:?}"),
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-    }
-}
-
-impl Drop for Jaeger {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -113,7 +85,7 @@ fn spans(trace: &Value) -> Vec<Option<Span>> {
 
 fn read(span: &Value, processes: &Value) -> Option<Span> {
     let (begin, duration) = (span["startTime"].as_u64()?, span["duration"].as_u64()?);
-    let references: Vec<_> = span["references"].as_array()?.iter().collect();
+    let references = span["references"].as_array()?;
     let of_kind = |kind: &str, id: &str| {
         let own = references.iter().filter(|reference| reference["refType"] == kind);
         own.map(|reference| bytes(&reference[id])).collect::<Option<Vec<_>>>()

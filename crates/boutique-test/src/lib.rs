@@ -16,10 +16,14 @@ mod visitor;
 use std::fmt::Display;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use boutique_service::{Env, Registry, Router, ServerHandle, ServiceSpec, spawn};
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
+
+use crate::visitor::PATIENCE;
 
 pub use crate::authority::{Authority, Certificate};
 pub use crate::collector::{Attributes, Collector, LogLine, Span, attributes, hex, traces_with};
@@ -64,6 +68,17 @@ pub async fn loopback(
 /// process may take the port first.
 pub fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// Waits until something listens at an address.
+async fn until_open(address: &str) -> anyhow::Result<()> {
+    let opens = async {
+        while TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let opened = tokio::time::timeout(PATIENCE, opens).await;
+    opened.with_context(|| format!("nothing listens at {address}"))
 }
 
 /// Connects with tonic's own transport, as other programs connect to the services, at the first call.

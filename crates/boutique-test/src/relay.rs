@@ -1,12 +1,12 @@
 //! A real OpenTelemetry Collector, between the shop and Jaeger.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use tokio::process::{Child, Command};
 
-use crate::free_address;
+use crate::visitor::PATIENCE;
+use crate::{free_address, until_open};
 
 /// The configuration that the compose profile has.
 const CONFIG: &str = include_str!("../../../observability/compose/collector.yaml");
@@ -44,14 +44,8 @@ impl Relay {
             .kill_on_drop(true)
             .spawn()
             .context("no otelcol: tests/delivery/install compiles it")?;
-        let relay = Self { child, address, _folder: folder };
-        let listens = async {
-            while tokio::net::TcpStream::connect(&relay.address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), listens).await.context("it never listens")?;
-        Ok(relay)
+        until_open(&address).await?;
+        Ok(Self { child, address, _folder: folder })
     }
 
     /// Ends it, after it has handed on what it has.
@@ -59,7 +53,7 @@ impl Relay {
         let pid = self.child.id().context("the collector is gone")?;
         let sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
         ensure!(sent.success(), "cannot stop the collector");
-        let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ensure!(ended.context("the collector does not end")??.success(), "the collector failed");
         Ok(())
     }

@@ -27,7 +27,7 @@ pub const FORM: [(&str, &str); 10] = [
 ];
 
 /// The longest time that a test waits for an event.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client with cookies.
 #[derive(Clone)]
